@@ -1,0 +1,69 @@
+"""What the process supervisor and Envoy need to know. Not the settings tree: `isthmusd.settings` composes this into it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from isthmusd.edge.errors import InvalidAddress
+
+LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A TCP address to listen on; port 0 asks for any free port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `HOST:PORT` or `[V6]:PORT`."""
+        host, separator, port = text.rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not separator or not bare or (":" in bare) != bracketed:
+            raise InvalidAddress(f"{text!r} is not HOST:PORT (an IPv6 host goes in brackets)")
+        if not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise InvalidAddress(f"{text!r} has no port between 0 and 65535")
+        return cls(host=bare, port=int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host in LOOPBACK_NAMES:
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeOptions:
+    """The processes of one run: what listens where, and how they end."""
+
+    listen: Address = Address(host="127.0.0.1", port=8080)
+    """Public address: Envoy, or the worker itself without Envoy."""
+
+    admin: Address = Address(host="127.0.0.1", port=9090)
+    """Operators' listener: /metrics and /healthz."""
+
+    workers: int = 1
+    """Server processes behind Envoy; without Envoy there is always one."""
+
+    with_envoy: bool = True
+    """Off: the worker serves gRPC on `listen`, and there is no HTTP surface."""
+
+    cors_origins: tuple[str, ...] = ()
+    """Browser origins that may call us; `*` stands for any."""
+
+    request_bytes: int = 50 * 1024 * 1024
+    """Largest body of a JSON route; Envoy answers 413 above it."""
+
+    drain_s: float = 600.0
+    """How long a stop waits for calls in flight."""
