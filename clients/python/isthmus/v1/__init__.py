@@ -1,0 +1,1 @@
+"""Generated from protos/isthmus/v1 by `make protos`. Not for editing."""
