@@ -1,0 +1,63 @@
+"""Who is asking, when, until when. How a caller is identified is `pipeline/identify.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AuthMethod(StrEnum):
+    ANONYMOUS = "anonymous"
+    PROVIDER_KEY = "provider_key"
+    GATEWAY_KEY = "gateway_key"
+    TEMPORARY_CREDENTIAL = "temporary_credential"
+    IDENTITY_TOKEN = "identity_token"  # noqa: S105 a kind of credential, not one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What a principal may use."""
+
+    models: frozenset[str] | None = None
+    """Names as callers write them; None: all."""
+    forward: bool = False
+    """May use Forward with the gateway's shared provider credentials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    tenant: str
+    key_id: str
+    """Names the credential in records; never the secret."""
+    method: AuthMethod
+    grants: Grants = Grants()
+    provider_key: str | None = field(default=None, repr=False)
+    """The caller's own provider key, to be sent to the first target's provider only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    request_id: str
+    principal: Principal
+    started_at: float
+    """Wall clock, Unix seconds."""
+    deadline_at: float | None
+    """Monotonic seconds; the caller's own deadline, bounds everything. None: only the defaults apply."""
+    strict: bool = False
+    """A loss is an error."""
+    endpoint: str | None = None
+    """Named credential asked for."""
+    project: str | None = None
+    """Records go under this project."""
+    cache_mode: str = "auto"
+    cache_ttl_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Identity and time for answers that we make ourselves; pure code receives it instead of making it."""
+
+    id: str
+    """Random part of ids, `[0-9a-z]+`."""
+    created_at: int
+    """Unix seconds."""

@@ -1,0 +1,74 @@
+"""What a host can do, as capabilities, and where it is. Names of hosts are data of `providers/`, never compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Capabilities that the dialects ask for. A missing one becomes a loss or a rewrite, never a guess."""
+
+    accepts_stream_options: bool = True
+    """False: the server refuses `stream_options`, so usage of streams is estimated unless it comes by itself."""
+    stream_ends_with_done: bool = True
+    """False: `[DONE]` may be missing; a finish reason for every choice ends the stream."""
+    accepts_unknown_fields: bool = True
+    """Same dialect: vendor fields pass as they are."""
+
+
+class Flavour(StrEnum):
+    """Which call a model answers natively."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    UNKNOWN = "unknown"
+
+
+class AuthScheme(StrEnum):
+    """Which header carries the provider's secret; `providers/auth.py` has the table."""
+
+    BEARER = "bearer"
+    X_API_KEY = "x-api-key"
+    API_KEY = "api-key"
+    X_GOOG_API_KEY = "x-goog-api-key"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One host."""
+
+    name: str
+    base_url: str
+    """Up to and including the version segment, without a trailing slash: `https://api.openai.com/v1`, `demo:/v1`."""
+    dialect: str = "openai"
+    auth: AuthScheme = AuthScheme.BEARER
+    profile: Profile = field(default_factory=Profile)
+    endpoint: str | None = None
+    """Name of the configured credential, shown in `x-isthmus-endpoint`."""
+    api_key: str | None = field(default=None, repr=False)
+    """The gateway's own secret there; None: callers bring theirs, or the host needs none."""
+    needs_key: bool = True
+    key_prefixes: tuple[str, ...] = ()
+    """Prefixes by which a key of this provider is told from others' (`sk-ant-`)."""
+    models: tuple[str, ...] = ()
+    """Models that the host is known to serve, for `/v1/models` and bare names; empty: any."""
+    flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
+    """Model name, or prefix ending in `*`, to flavour."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether a call can be sent without the caller's own key."""
+        return self.api_key is not None or not self.needs_key
+
+    def flavour_of(self, model: str) -> Flavour:
+        """Tell what a model answers natively; the longest matching prefix wins."""
+        exact = self.flavours.get(model)
+        if exact is not None:
+            return exact
+        prefixes = [name for name in self.flavours if name.endswith("*") and model.startswith(name[:-1])]
+        return self.flavours[max(prefixes, key=len)] if prefixes else Flavour.UNKNOWN

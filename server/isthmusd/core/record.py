@@ -1,0 +1,60 @@
+"""The one wide log entry that a call produces. When and how often it is written is `pipeline/record.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from isthmusd.core.request import Loss
+from isthmusd.core.usage import Usage
+
+
+class EndReason(StrEnum):
+    COMPLETE = "complete"
+    REFUSED = "refused"
+    """Ended before a target was asked."""
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Broke after the first event reached the caller."""
+    CANCELLED = "cancelled"
+    """The caller left."""
+    BUG = "bug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One send to one target, and what came of it."""
+
+    provider: str
+    model: str
+    status: int | None
+    """HTTP status of the target; None if none arrived."""
+    duration_s: float
+    error: str | None = None
+    """Code of the error."""
+    upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    request_id: str
+    surface: str
+    operation: str
+    started_at: float
+    duration_s: float
+    first_event_s: float | None
+    tenant: str | None
+    key_id: str | None
+    auth: str | None
+    project: str | None
+    model: str | None
+    """As asked for."""
+    attempts: tuple[Attempt, ...]
+    status: int
+    error_code: str | None
+    end: EndReason
+    stream: bool
+    usage: Usage | None
+    losses: tuple[Loss, ...]
+    detail: str | None = None
+    """For the operator only: a traceback or what a provider said of our key."""
