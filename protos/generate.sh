@@ -15,7 +15,7 @@ mkdir -p "$python_out/isthmus/v1"
 "$bin/python" -m grpc_tools.protoc -I . \
   --plugin=protoc-gen-mypy_grpc="$bin/protoc-gen-mypy_grpc" \
   --python_out="$python_out" --pyi_out="$python_out" \
-  --grpc_python_out="$python_out" --mypy_grpc_out="$python_out" \
+  --grpc_python_out="$python_out" --mypy_grpc_out=quiet:"$python_out" \
   isthmus/v1/*.proto
 # protoc writes service stubs for files without services too.
 for stub in "$python_out"/isthmus/v1/*_pb2_grpc.py; do
