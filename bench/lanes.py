@@ -1,0 +1,153 @@
+"""The measured lanes of one gateway. They print nothing and judge nothing."""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from bench import proc
+from bench.gateway import Gateway
+from bench.plan import Endpoint, Load, Result, Tally
+
+_SETTLE_S: Final = 1.0
+_HTTP: Final = "bench.load"
+_GRPC: Final = "bench.grpc_load"
+
+
+class LoadFailed(Exception):
+    """The load generator itself broke off: there is no result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long to measure."""
+
+    warm_s: float
+    closed_s: float
+    paced_s: float
+    stream_rounds: int
+    connections: int = 16
+    streams: int = 50
+    rate: float = 50
+
+
+FULL: Final = Effort(warm_s=3, closed_s=10, paced_s=20, stream_rounds=6)
+QUICK: Final = Effort(warm_s=1, closed_s=4, paced_s=5, stream_rounds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One load and what it cost."""
+
+    tally: Tally
+    cpu_us: float
+    """Of the gateway's whole process tree, per request or per stream."""
+    busy: float
+    """The gateway's share of one core while it ran."""
+    mock_cpu_us: float
+
+    @property
+    def per_second(self) -> float:
+        """Return requests or streams per second."""
+        return round(self.tally.requests / self.tally.seconds, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Everything about one gateway. The direct way to the mock is one too, without what a process has."""
+
+    name: str
+    start_s: float | None = None
+    idle: proc.Memory | None = None
+    loaded: proc.Memory | None = None
+    whole: Lane
+    stream: Lane
+    paced: Tally | None = None
+    paced_direct: Tally | None = None
+    """Sent in turn with `paced`, so that both saw the same machine."""
+    grpc_whole: Lane | None = None
+    grpc_stream: Lane | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What stays the same for all gateways of a run."""
+
+    mock_pid: int
+    direct: Endpoint
+    effort: Effort
+    load_cores: set[int]
+    gateway_cores: set[int]
+
+
+def measure_direct(stage: Stage) -> Measurement:
+    """Measure the mock itself, as a client without a gateway sees it."""
+    effort = stage.effort
+    _run(_HTTP, _closed(stage.direct, effort, effort.warm_s), stage)
+    whole = _lane(_HTTP, _closed(stage.direct, effort, effort.closed_s), stage, None)
+    stream = _lane(_HTTP, _streams(stage.direct, effort), stage, None)
+    return Measurement(name="direct", whole=whole, stream=stream)
+
+
+def measure(name: str, gateway: Gateway, stage: Stage) -> Measurement:
+    """Measure a started gateway: memory, then whole replies, latency at a low rate, streams, and gRPC."""
+    effort, endpoint, pid = stage.effort, gateway.endpoint, gateway.pid
+    time.sleep(_SETTLE_S)
+    idle = proc.memory(pid)
+    proc.pin(pid, stage.gateway_cores)
+    _run(_HTTP, _closed(endpoint, effort, effort.warm_s), stage)
+    whole = _lane(_HTTP, _closed(endpoint, effort, effort.closed_s), stage, pid)
+    paced_load = Load(shape="paced", endpoints=[stage.direct, endpoint], seconds=effort.paced_s, rate=effort.rate)
+    paced_direct, paced = _run(_HTTP, paced_load, stage)
+    stream = _lane(_HTTP, _streams(endpoint, effort), stage, pid)
+    grpc_whole = grpc_stream = None
+    if gateway.speaks_grpc:
+        _run(_GRPC, _closed(endpoint, effort, effort.warm_s), stage)
+        grpc_whole = _lane(_GRPC, _closed(endpoint, effort, effort.closed_s), stage, pid)
+        grpc_stream = _lane(_GRPC, _streams(endpoint, effort), stage, pid)
+    return Measurement(
+        name=name,
+        start_s=gateway.start_s,
+        idle=idle,
+        loaded=proc.memory(pid),
+        whole=whole,
+        stream=stream,
+        paced=paced,
+        paced_direct=paced_direct,
+        grpc_whole=grpc_whole,
+        grpc_stream=grpc_stream,
+    )
+
+
+def _closed(endpoint: Endpoint, effort: Effort, seconds: float) -> Load:
+    return Load(shape="closed", endpoints=[endpoint], connections=effort.connections, seconds=seconds)
+
+
+def _streams(endpoint: Endpoint, effort: Effort) -> Load:
+    return Load(shape="streams", endpoints=[endpoint], connections=effort.streams, rounds=effort.stream_rounds)
+
+
+def _lane(generator: str, load: Load, stage: Stage, pid: int | None) -> Lane:
+    mock_before, before = proc.cpu_s(stage.mock_pid), proc.cpu_s(pid) if pid else 0.0
+    (tally,) = _run(generator, load, stage)
+    used = (proc.cpu_s(pid) if pid else 0.0) - before
+    mock_used = proc.cpu_s(stage.mock_pid) - mock_before
+    return Lane(
+        tally=tally,
+        cpu_us=round(used / tally.requests * 1e6, 1),
+        busy=round(used / tally.seconds, 3),
+        mock_cpu_us=round(mock_used / tally.requests * 1e6, 1),
+    )
+
+
+def _run(generator: str, load: Load, stage: Stage) -> Result:
+    process = subprocess.Popen([sys.executable, "-m", generator], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # Before it reads its load, so that all its threads inherit the cores.
+    proc.pin(process.pid, stage.load_cores)
+    answer, _ = process.communicate(msgspec.json.encode(load))
+    if process.returncode != 0:
+        raise LoadFailed(f"{generator} ended with status {process.returncode}")
+    return msgspec.json.decode(answer, type=Result)

@@ -1,0 +1,144 @@
+"""`python -m bench.run`: one run over all installed gateways, as a table and as JSON. It installs nothing."""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench import proc
+from bench.adapters.adapter import Adapter, Launch
+from bench.adapters.catalogue import ADAPTERS
+from bench.gateway import StartFailed, started
+from bench.lanes import FULL, QUICK, Effort, LoadFailed, Measurement, Stage, measure, measure_direct
+from bench.report import table, verdict_lines
+from bench.targets import Verdict, judge
+
+_RESULTS: Final = Path(__file__).parent / "results" / "local"
+_MOCK: Final = Launch(
+    argv=[sys.executable, "-m", "bench.mock"],
+    env={"PYTHONPATH": str(Path(__file__).parents[1])},
+    address=r"mock ready at (http://\S+)",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What is written as JSON."""
+
+    finished_at: str
+    system: str
+    processor: str
+    core_count: int
+    pinned: bool
+    effort: Effort
+    skipped: dict[str, str]
+    measurements: list[Measurement]
+    verdicts: list[Verdict]
+
+
+def main() -> int:
+    """Run, print, write; the status is 1 only with --strict and a missed target."""
+    arguments = _arguments()
+    effort = QUICK if arguments.quick else FULL
+    names = arguments.only.split(",") if arguments.only else list(ADAPTERS)
+    gateway_cores, load_cores = _cores()
+    skipped: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
+        root = Path(folder)
+        (root / "mock").mkdir()
+        with started(_MOCK, root / "mock", limit_s=20) as mock:
+            proc.pin(mock.pid, load_cores)
+            stage = Stage(
+                mock_pid=mock.pid,
+                direct=mock.endpoint,
+                effort=effort,
+                load_cores=load_cores,
+                gateway_cores=gateway_cores,
+            )
+            print("measuring direct ...", flush=True)
+            measurements = [measure_direct(stage)]
+            for name in names:
+                outcome = _measure_one(ADAPTERS[name], stage, root)
+                match outcome:
+                    case str(reason):
+                        skipped[name] = reason
+                        print(f"  skipped {name}: {reason}", flush=True)
+                    case measurement:
+                        measurements.append(measurement)
+    verdicts = judge({each.name: each for each in measurements})
+    print(table(measurements), verdict_lines(verdicts), sep="\n\n")
+    record = RunRecord(
+        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        system=platform.platform(),
+        processor=_processor(),
+        core_count=os.cpu_count() or 1,
+        pinned=not gateway_cores & load_cores,
+        effort=effort,
+        skipped=skipped,
+        measurements=measurements,
+        verdicts=verdicts,
+    )
+    print(f"\nwritten to {_write(record, arguments.out)}")
+    return int(arguments.strict and any(verdict.kept is False for verdict in verdicts))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
+    parser.add_argument("--only", metavar="NAMES", help=f"comma-separated, of: {', '.join(ADAPTERS)}")
+    parser.add_argument("--quick", action="store_true", help="shorter and noisier")
+    parser.add_argument("--strict", action="store_true", help="status 1 when a target is missed")
+    parser.add_argument("--out", type=Path, help="a file for the JSON besides bench/results/local/")
+    arguments = parser.parse_args()
+    unknown = set((arguments.only or "").split(",")) - set(ADAPTERS) - {""}
+    if unknown:
+        parser.error(f"no such gateway: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def _measure_one(adapter: Adapter, stage: Stage, root: Path) -> Measurement | str:
+    program = adapter.find()
+    if program is None:
+        return "not installed (see bench/README.md)"
+    print(f"measuring {adapter.name} ...", flush=True)
+    folder = root / adapter.name
+    folder.mkdir()
+    try:
+        launch = adapter.launch(program, stage.direct.port, folder)
+        with started(launch, folder, limit_s=adapter.start_limit_s) as gateway:
+            return measure(adapter.name, gateway, stage)
+    except StartFailed as failure:
+        return f"did not start: {failure}"
+    except LoadFailed as failure:
+        return f"broke under load: {failure}"
+
+
+def _cores() -> tuple[set[int], set[int]]:
+    """Return the gateway's core and the others, or all for both where there is only one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (set(cores[:1]), set(cores[1:])) if len(cores) > 1 else (set(cores), set(cores))
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _write(record: RunRecord, out: Path | None) -> Path:
+    _RESULTS.mkdir(parents=True, exist_ok=True)
+    encoded = msgspec.json.format(msgspec.json.encode(record)) + b"\n"
+    latest = _RESULTS / "latest.json"
+    stamp = record.finished_at.replace(":", "")
+    for path in [latest, _RESULTS / f"{stamp}.json", *([out] if out else [])]:
+        path.write_bytes(encoded)
+    return out or latest.relative_to(Path.cwd()) if latest.is_relative_to(Path.cwd()) else latest
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
