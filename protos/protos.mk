@@ -16,7 +16,7 @@ $(GEN_READY): protos/requirements.txt
 	@touch $@
 
 $(TS_READY): $(TS)/package.json
-	cd $(TS) && $(NPM) install --no-package-lock --no-audit --no-fund --loglevel=error
+	cd $(TS) && $(NPM) install --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Regenerates everything that is committed; TypeScript only where `make clients` installed its generator before.

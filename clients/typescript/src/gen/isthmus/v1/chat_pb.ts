@@ -106,7 +106,7 @@ export type ChatRequest = Message$1<"isthmus.v1.ChatRequest"> & {
   stop: string[];
 
   /**
-   * Seed for repeatable answers. Setting it makes the call cacheable by default.
+   * Seed for repeatable answers. Setting it makes the call cacheable by default. A larger one goes into `extra_json`.
    *
    * @generated from field: optional int64 seed = 12;
    */

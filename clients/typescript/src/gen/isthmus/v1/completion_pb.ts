@@ -69,7 +69,7 @@ export type CompletionRequest = Message<"isthmus.v1.CompletionRequest"> & {
   stop: string[];
 
   /**
-   * Seed for repeatable answers. Setting it makes the call cacheable by default.
+   * Seed for repeatable answers. Setting it makes the call cacheable by default. A larger one goes into `extra_json`.
    *
    * @generated from field: optional int64 seed = 7;
    */
