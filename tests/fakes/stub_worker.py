@@ -1,8 +1,8 @@
 """A worker process with canned answers, to test processes and Envoy. It knows the worker contract, not the gateway.
 
-The caller chooses the behaviour with the header `x-stub`, words separated by blanks: `status 429` (HTTP status by x-http-code), `abort CODE`
-(gRPC abort), `abort-late CODE` (after initial metadata), `stream COUNT DELAY_S`, `sleep S`, `exit` (the process dies); otherwise it tells what
-arrived, as JSON.
+The caller chooses the behaviour with the header `x-stub`, words separated by blanks: `status 429` (HTTP status by
+x-http-code), `abort CODE` (gRPC abort), `abort-late CODE` (after initial metadata), `stream COUNT DELAY_S`, `sleep S`,
+`exit` (the process dies); otherwise it tells what arrived, as JSON.
 """
 
 from __future__ import annotations
@@ -86,8 +86,15 @@ async def answer(path: str, requests: list, context: grpc.aio.ServicerContext) -
         case _:
             bodies = [request if isinstance(request, bytes) else request.data for request in requests]
             kinds = [request.content_type for request in requests if not isinstance(request, bytes)]
-            told = {"rpc": path, "metadata": metadata, "size": sum(map(len, bodies)), "content_types": kinds,
-                    "body": b"".join(bodies)[:2000].decode("latin-1"), "worker": WORKER["index"], "pid": os.getpid()}  # fmt: skip
+            told = {
+                "rpc": path,
+                "metadata": metadata,
+                "size": sum(map(len, bodies)),
+                "content_types": kinds,
+                "body": b"".join(bodies)[:2000].decode("latin-1"),
+                "worker": WORKER["index"],
+                "pid": os.getpid(),
+            }
             await send(json.dumps(told).encode())
 
 

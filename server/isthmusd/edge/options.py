@@ -1,4 +1,4 @@
-"""What the process supervisor and Envoy need to know. Not the settings tree: `isthmusd.settings` composes this into it."""
+"""What the supervisor and Envoy need to know. Not the settings tree: `isthmusd.settings` composes this into it."""
 
 from __future__ import annotations
 

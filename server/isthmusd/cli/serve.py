@@ -1,0 +1,67 @@
+"""`isthmus serve`: settings, then the supervisor. Imports nothing that pulls in grpc: the workers do that."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmusd import settings
+from isthmusd.edge.errors import EdgeError
+from isthmusd.edge.supervisor import Supervisor
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the application."""
+    app.command()(serve)
+
+
+def serve(  # noqa: PLR0917 - one parameter per flag is how typer works
+    config: Annotated[Path | None, typer.Option(help="Settings file (YAML).")] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Public address; port 0 takes a free one.")
+    ] = None,
+    admin: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Operators' address: /metrics, /healthz.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Directory for what outlives a run.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Server processes; default: one per core.")] = None,
+    no_envoy: Annotated[bool, typer.Option("--no-envoy", help="Serve gRPC only, without the HTTP surface.")] = False,
+    allow_public_anonymous: Annotated[
+        bool, typer.Option("--allow-public-anonymous", help="Let anybody who reaches a public address use your keys.")
+    ] = False,
+) -> None:
+    """Run the gateway until it is told to stop; a second signal stops it at once."""
+    flags = {
+        "listen": listen,
+        "admin": admin,
+        "data": data and str(data),
+        "workers": workers,
+        "allow_public_anonymous": allow_public_anonymous or None,
+    }
+    overrides = {name: value for name, value in flags.items() if value is not None}
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+    try:
+        asyncio.run(_run(config, overrides, with_envoy=not no_envoy))
+    except (EdgeError, settings.SettingsError) as error:
+        typer.echo(f"isthmus: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _run(config: Path | None, overrides: Mapping[str, object], *, with_envoy: bool) -> None:
+    resolved = settings.load(config, os.environ, overrides)
+    options = dataclasses.replace(resolved.edge, with_envoy=with_envoy)
+    await Supervisor(options, resolved.dump(), os.environ, announce=_announce).run()
+
+
+def _announce(line: str) -> None:
+    print(line, flush=True)
