@@ -1,0 +1,6 @@
+"""The `isthmus` dialect: our own protobuf messages to and from the canonical hub. It carries nothing over a network."""
+
+from isthmusd.dialects.isthmus.provenance import name_provider, name_provider_of_stream
+from isthmusd.dialects.isthmus.served import SERVED
+
+__all__ = ["SERVED", "name_provider", "name_provider_of_stream"]
