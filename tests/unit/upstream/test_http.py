@@ -216,16 +216,6 @@ async def test_refused_connection_is_unreachable_and_names_no_host(upstream: Htt
     assert caught.value.told.detail
 
 
-async def test_unknown_host_is_unreachable(upstream: HttpUpstream) -> None:
-    outbound = Outbound(method="GET", url="http://nothing.invalid/v1", headers=())
-
-    with pytest.raises(Unreachable) as caught:
-        async with upstream.send(outbound):
-            pass
-
-    assert "invalid" not in caught.value.message
-
-
 async def test_connection_that_is_never_accepted_times_out() -> None:
     with contextlib.ExitStack() as sockets:
         full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
