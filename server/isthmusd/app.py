@@ -1,0 +1,77 @@
+"""The composition root: settings to a running server. The only place that knows everyone; it decides nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from isthmusd.clock import SystemClock
+from isthmusd.observe.journal import Journals, LogJournal
+from isthmusd.observe.metrics import Metrics
+from isthmusd.observe.sink import LineSink
+from isthmusd.pipeline.admission import Admission
+from isthmusd.pipeline.attempts import Attempts
+from isthmusd.pipeline.flights import Flights
+from isthmusd.pipeline.identify import Identifier
+from isthmusd.pipeline.ports import ActiveCalls, Clock, Journal, Upstream
+from isthmusd.pipeline.resolve import Resolver
+from isthmusd.pipeline.run import Gateway
+from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, configured
+from isthmusd.rpc.server import Server, ServerOptions
+from isthmusd.settings import Settings
+from isthmusd.upstream.registry import Upstreams
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    options: ServerOptions,
+    *,
+    clock: Clock | None = None,
+    upstream: Upstream | None = None,
+    journal: Journal | None = None,
+) -> AsyncIterator[Server]:
+    """Serve until the context is left, then let calls finish and close. Tests pass fakes for what they watch."""
+    async with AsyncExitStack() as resources:
+        lines = LineSink()
+        lines.start()
+        resources.callback(lines.close)
+        metrics = Metrics()
+        if upstream is None:
+            upstream = await resources.enter_async_context(Upstreams())
+        server = Server(
+            compose(
+                settings,
+                clock=clock or SystemClock(),
+                upstream=upstream,
+                journal=journal or Journals((LogJournal(lines.write, settings.log_level), metrics)),
+                active_calls=metrics,
+            ),
+            options,
+        )
+        await server.start()
+        resources.push_async_callback(server.stop, settings.edge.drain_s)
+        yield server
+
+
+def compose(
+    settings: Settings, *, clock: Clock, upstream: Upstream, journal: Journal, active_calls: ActiveCalls
+) -> Gateway:
+    """Put a gateway together. No side effects."""
+    options = settings.pipeline
+    return Gateway(
+        options=options,
+        clock=clock,
+        journal=journal,
+        admission=Admission(options.calls, active_calls),
+        identifier=Identifier(options, clock),
+        resolver=Resolver(
+            configured(CATALOG, settings.providers),
+            settings.models,
+            options.default_provider,
+            anonymous=options.anonymous,
+            foreign_prefixes=KEY_PREFIXES,
+        ),
+        upstream=upstream,
+        flights=Flights(Attempts(upstream, clock, options)),
+    )

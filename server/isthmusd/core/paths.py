@@ -1,0 +1,86 @@
+"""Which paths Forward carries, and which the gateway owns. Pure text; resolving a provider is `pipeline/resolve.py`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from isthmusd.core.errors import InvalidRequest, MethodNotAllowed, NotFound
+
+PREFIXES = ("/v1/proxy/", "/v1/")
+
+OWNED: dict[str, frozenset[str]] = {
+    "chat/completions": frozenset({"POST"}),
+    "completions": frozenset({"POST"}),
+    "auto": frozenset({"POST"}),
+    "embeddings": frozenset({"POST"}),
+    "responses": frozenset({"POST"}),
+    "moderations": frozenset({"POST"}),
+    "credentials": frozenset({"POST"}),
+    "models": frozenset({"GET"}),
+}
+"""Paths below the prefix that have a method of their own, and the HTTP methods that it serves."""
+
+FORWARDED_ON_OWNED = {("GET", "chat/completions")}
+"""Methods on owned paths that OpenAI serves and we pass on: stored chat completions."""
+
+ALSO_AT_PROVIDERS = frozenset({"chat/completions", "completions", "embeddings", "responses", "moderations"})
+"""Owned paths that a provider serves too: what typed Forward may carry there."""
+
+OWNED_SUBTREES = ("credentials/",)
+"""Whole subtrees that must never reach a provider under the gateway's key."""
+
+
+class ForwardPath(NamedTuple):
+    """A checked path below the provider's base URL."""
+
+    path: str
+    """Without leading slash, percent-encoding as it came."""
+    query: str
+    """With its `?`, or empty."""
+
+
+def forward_path(method: str, raw: str, *, served_here: bool) -> ForwardPath:
+    """Check a raw path and query and cut the gateway's prefix off.
+
+    Raises InvalidRequest for what could leave the provider's base URL in any form that one decoding yields, and
+    MethodNotAllowed or NotFound for paths that the gateway answers itself. `served_here`: the surface has methods of
+    its own for the owned paths; else (typed Forward) those that a provider also has are passed on.
+    """
+    path, mark, query = raw.partition("?")
+    rest = next((path[len(prefix) :] for prefix in PREFIXES if path.startswith(prefix)), None)
+    if rest is None:
+        raise NotFound("no such path; the API is below /v1/")
+    decoded = unquote_to_bytes(rest)
+    _refuse_escapes(rest, decoded)
+    name = decoded.decode("utf-8", "replace").strip("/")
+    if served_here or name not in ALSO_AT_PROVIDERS or method not in OWNED[name]:
+        _refuse_owned(method, name, verbatim=name == rest.strip("/"))
+    return ForwardPath(rest, mark + query)
+
+
+def _refuse_escapes(rest: str, decoded: bytes) -> None:
+    for text in (rest.encode(), decoded):
+        segments = text.split(b"/")
+        if b".." in segments or b"." in segments or b"\\" in text or b"//" in text or text.startswith(b"/"):
+            raise InvalidRequest("the path must not hold '..', '.', '//' or backslashes", code="invalid_path")
+        if any(byte < 0x20 or byte == 0x7F for byte in text) or b"#" in text:
+            raise InvalidRequest("the path must not hold control characters or '#'", code="invalid_path")
+    # What a second decoding would open up is refused too: a provider may decode twice.
+    if any(mark in decoded.lower() for mark in (b"%2e%2e", b"%2f", b"%5c")):
+        raise InvalidRequest("the path must not be percent-encoded twice", code="invalid_path")
+
+
+def _refuse_owned(method: str, name: str, *, verbatim: bool) -> None:
+    served = OWNED.get(name)
+    if served is None:
+        if name.startswith(OWNED_SUBTREES):
+            raise NotFound("no such path", code="not_found")
+        if name.startswith("models/") and method not in {"DELETE"}:
+            raise MethodNotAllowed("use GET, or DELETE for a model of your own")
+        return
+    if (method, name) in FORWARDED_ON_OWNED and verbatim:
+        return
+    if method in served:
+        raise NotFound("write this path without percent-encoding")
+    raise MethodNotAllowed(f"use {' or '.join(sorted(served))} here")

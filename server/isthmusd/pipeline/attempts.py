@@ -1,0 +1,221 @@
+"""Sends to the targets of a plan until one answers. What is sent and how it is read is `exchange.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from isthmusd.core.call import Call
+from isthmusd.core.errors import (
+    Exhausted,
+    Garbled,
+    GatewayError,
+    KeyRejected,
+    Misconfigured,
+    TimedOut,
+    UnsupportedFeature,
+    UpstreamError,
+)
+from isthmusd.core.headers import Headers, first
+from isthmusd.core.reply import Provenance, Reply, Stream, Whole
+from isthmusd.core.request import Inbound, Loss, Outbound
+from isthmusd.core.routing import Plan, Target
+from isthmusd.dialects import registry
+from isthmusd.dialects.base import Encoded
+from isthmusd.pipeline import headers as travelling
+from isthmusd.pipeline.exchange import Exchange, exchange_for
+from isthmusd.pipeline.options import PipelineOptions
+from isthmusd.pipeline.ports import Clock, Upstream, UpstreamReply
+from isthmusd.pipeline.record import Draft
+from isthmusd.pipeline.stream import Patience, RunningStream
+from isthmusd.providers.auth import auth_headers
+
+ERROR_BYTES = 64 * 1024
+"""How much of an error answer is read."""
+
+FIXED_HEADERS = (
+    ("content-type", "application/json"),
+    ("accept-encoding", "identity"),
+    ("user-agent", travelling.USER_AGENT),
+)
+MISCONFIGURED = "the gateway's credential for this provider was refused; its operator must renew it"
+DEADLINE = "the answer was not complete before the deadline; allow more time, or stream it"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Runs attempts. Holds no state of a call: safe for any number at once."""
+
+    upstream: Upstream
+    clock: Clock
+    options: PipelineOptions
+
+    @asynccontextmanager
+    async def first_success(
+        self, call: Call, inbound: Inbound, plan: Plan, caller_headers: Headers, draft: Draft
+    ) -> AsyncIterator[Reply]:
+        """Give the first target's answer that is one. Leaving the context closes the connection it comes from.
+
+        Another target is tried only before the first piece: a reply, once given, is never replaced.
+        """
+        async with AsyncExitStack() as connections:
+            yield await self._first(connections, _Asked(call, inbound, caller_headers, draft), plan)
+
+    async def _first(self, connections: AsyncExitStack, asked: _Asked, plan: Plan) -> Reply:
+        failures: list[UpstreamError] = []
+        for target in plan.targets:
+            began = self.clock.monotonic()
+            try:
+                reply = await self._attempt(connections, asked, target)
+            except UpstreamError as error:
+                asked.draft.attempted(target, began, None, error)
+                if not error.fall_back or len(plan.targets) == 1:
+                    raise
+                failures.append(error)
+                await connections.aclose()
+            except GatewayError:
+                raise
+            else:
+                asked.draft.attempted(target, began, reply.status)
+                return replace(reply, provenance=replace(reply.provenance, attempts=len(failures) + 1))
+        raise Exhausted(tuple(failures))
+
+    async def _attempt(self, connections: AsyncExitStack, asked: _Asked, target: Target) -> Reply:
+        exchange = exchange_for(asked.inbound, target, self.clock.stamp())
+        if exchange.losses and asked.call.strict:
+            fields = ", ".join(loss.field for loss in exchange.losses)
+            raise UnsupportedFeature(f"this model cannot express: {fields}", param=exchange.losses[0].field)
+        asked.draft.losses = exchange.losses
+        if exchange.streams:
+            return await self._stream(connections, asked, target, exchange)
+        return await self._whole(asked, target, exchange)
+
+    async def _whole(self, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
+        try:
+            async with asyncio.timeout_at(self._deadline_at(asked.call)):
+                answers = await self._ask_all(asked, target, exchange)
+        except TimeoutError:
+            raise TimedOut(DEADLINE) from None
+        headers, provenance = _facts(target, answers[0].headers, exchange.losses)
+        bodies = [answer.body for answer in answers]
+        answered = exchange.read(bodies)
+        asked.draft.usage = answered.usage
+        asked.draft.mark_first_event()
+        if asked.inbound.peeked.stream:
+            pieces = _one_piece(exchange.replay(bodies))
+            return Stream(headers=headers, pieces=pieces, provenance=provenance)
+        return Whole(status=answers[0].status, headers=headers, body=answered.body, provenance=provenance)
+
+    async def _ask_all(self, asked: _Asked, target: Target, exchange: Exchange) -> list[_Answer]:
+        if len(exchange.encoded) == 1:
+            return [await self._ask(asked, target, exchange.encoded[0])]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._ask(asked, target, one)) for one in exchange.encoded]
+        except* GatewayError as errors:
+            raise _first_of(errors) from None
+        return [task.result() for task in tasks]
+
+    async def _ask(self, asked: _Asked, target: Target, encoded: Encoded) -> _Answer:
+        async with self.upstream.send(outbound(asked.caller_headers, target, encoded)) as answer:
+            await refuse_errors(answer, target)
+            body = await answer.read(self.options.reply_bytes)
+            return _Answer(answer.status, answer.headers, body)
+
+    async def _stream(self, connections: AsyncExitStack, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
+        patience = Patience.of(self.options, self.clock.monotonic(), asked.call.deadline_at)
+        start_by = patience.first_event_at
+        if patience.deadline_at is not None:
+            start_by = min(start_by, patience.deadline_at)
+        try:
+            async with asyncio.timeout_at(start_by):
+                message = outbound(asked.caller_headers, target, exchange.encoded[0])
+                answer = await connections.enter_async_context(self.upstream.send(message))
+                await refuse_errors(answer, target)
+                headers, provenance = _facts(target, answer.headers, exchange.losses)
+                if _is_json(answer.headers):
+                    body = await answer.read(self.options.reply_bytes)
+                    asked.draft.usage = exchange.read([body]).usage
+                    asked.draft.mark_first_event()
+                    pieces = _one_piece(exchange.replay([body]))
+                    return Stream(headers=headers, pieces=pieces, provenance=provenance)
+        except TimeoutError:
+            raise TimedOut("the provider did not begin its answer in time; try again") from None
+        keep_alive = registry.keep_alive(asked.inbound.dialect)
+        running = RunningStream(answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft)
+        await running.prime()
+        return Stream(headers=headers, pieces=running.pieces(), provenance=provenance)
+
+    def _deadline_at(self, call: Call) -> float:
+        if call.deadline_at is not None:
+            return call.deadline_at
+        return self.clock.monotonic() + self.options.request_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    call: Call
+    inbound: Inbound
+    caller_headers: Headers
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def outbound(caller_headers: Headers, target: Target, encoded: Encoded) -> Outbound:
+    """Address an encoded request to a target, with its secret."""
+    return Outbound(
+        method="POST",
+        url=target.provider.base_url + encoded.path,
+        headers=(
+            *FIXED_HEADERS,
+            *travelling.sent_to_model(caller_headers, callers_own_key=target.callers_own_key),
+            *encoded.headers,
+            *auth_headers(target.provider, target.secret),
+        ),
+        body=encoded.body,
+    )
+
+
+async def refuse_errors(answer: UpstreamReply, target: Target) -> None:
+    """Raise what an error answer means; return if it is a success."""
+    if 200 <= answer.status < 300:
+        return
+    if answer.status < 400:
+        raise Garbled("the provider redirected the call, which is not followed")
+    body = await answer.read(ERROR_BYTES)
+    error = registry.decode_error(target.provider.dialect, answer.status, answer.headers, body)
+    if isinstance(error, KeyRejected) and not target.callers_own_key:
+        error = Misconfigured(MISCONFIGURED, told=replace(error.told, type=None, detail=error.message))
+    raise error
+
+
+def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[travelling.Pairs, Provenance]:
+    """Say towards the caller where an answer comes from."""
+    endpoint = target.provider.endpoint
+    named = (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
+    pairs = (*travelling.returned_from_model(headers), *named, *travelling.losses_header(losses))
+    provenance = Provenance(provider=target.provider.name, model=target.model, endpoint=endpoint, losses=losses)
+    return pairs, provenance
+
+
+def _is_json(headers: Headers) -> bool:
+    return (first(headers, "content-type") or "").partition(";")[0].strip().lower() == "application/json"
+
+
+async def _one_piece(piece: Any) -> AsyncIterator[Any]:
+    if piece is not None:
+        yield piece
+
+
+def _first_of(errors: BaseExceptionGroup[GatewayError]) -> GatewayError:
+    found = errors.exceptions[0]
+    return found if isinstance(found, GatewayError) else _first_of(found)

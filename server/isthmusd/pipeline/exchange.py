@@ -1,0 +1,161 @@
+"""What one attempt says to one target, and how the answer is read: pass bytes through, translate, or bridge chat and
+completions. Pure decisions; sending is `attempts.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isthmusd.core import bridge
+from isthmusd.core.call import Stamp
+from isthmusd.core.collect import replay
+from isthmusd.core.completion import CompletionRequest
+from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.profile import Flavour
+from isthmusd.core.request import Inbound, Loss, Operation
+from isthmusd.core.routing import Target
+from isthmusd.core.usage import Usage
+from isthmusd.dialects import registry
+from isthmusd.dialects.base import Called, Encoded, Identity, Relay, Served, StreamDecoder
+from isthmusd.dialects.translation import Translation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A whole answer in the caller's format."""
+
+    body: Any
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One attempt's requests and the reading of their answers."""
+
+    encoded: tuple[Encoded, ...]
+    """One per request to the target: several only for a completion with several prompts on a chat model."""
+    streams: bool
+    """The target is asked to stream."""
+    read: Callable[[Sequence[bytes]], Answered]
+    """Whole answers of the target, in the order of `encoded`, to the caller's format. Raises Garbled."""
+    relay: Callable[[], Relay]
+    """A fresh relay for the streamed answer."""
+    replay: Callable[[Sequence[bytes]], Any]
+    """Whole answers to the one piece that a streaming caller gets: for targets that answered whole."""
+    losses: tuple[Loss, ...] = ()
+
+
+BRIDGES = {
+    (Operation.COMPLETION, Flavour.CHAT): Operation.CHAT,
+    (Operation.CHAT, Flavour.COMPLETION): Operation.COMPLETION,
+}
+"""What is called instead, where a model does not answer the operation natively."""
+
+UNKNOWN_FLAVOUR: dict[Flavour, Operation] = {Flavour.CHAT: Operation.CHAT, Flavour.COMPLETION: Operation.COMPLETION}
+
+
+def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
+    """Decide how to ask this target. Raises UnsupportedFeature, InvalidRequest."""
+    operation = inbound.operation
+    instead = BRIDGES.get((operation, target.provider.flavour_of(target.model)))
+    identity = registry.identity(inbound.dialect, operation)
+    if instead is None and identity is not None and inbound.dialect == target.provider.dialect:
+        return _passed(inbound, target, identity, stamp)
+    served = registry.served(inbound.dialect, operation)
+    called = registry.called(target.provider.dialect, instead or operation)
+    if served is None or called is None:
+        raise UnsupportedFeature(f"{operation} is not available for this model over this protocol yet")
+    request = served.decode_request(inbound.body)
+    streams = inbound.peeked.stream
+    match instead:
+        case None:
+            return _translated(_Sides(served, called, inbound, target, stamp), request, streams)
+        case Operation.CHAT:
+            return _completion_by_chat(_Sides(served, called, inbound, target, stamp), request)
+        case _:
+            return _chat_by_completion(_Sides(served, called, inbound, target, stamp), request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    served: Served
+    called: Called
+    inbound: Inbound
+    target: Target
+    stamp: Stamp
+
+    def encode(self, request: Any) -> Encoded:
+        return self.called.encode_request(request, self.target.model, self.target.provider.profile)
+
+    def decode(self, body: bytes) -> Any:
+        return self.called.decode_response(body, self.stamp)
+
+    def decoder(self) -> StreamDecoder:
+        return self.called.stream_decoder(self.stamp, self.target.provider.profile)
+
+    def encoder(self) -> Any:
+        return self.served.stream_encoder(self.stamp, self.inbound.peeked.include_usage)
+
+    def exchange(self, encoded: tuple[Encoded, ...], join: Callable[[Sequence[bytes]], Any], streams: bool) -> Exchange:
+        """Assemble an exchange whose whole answers `join` turns into one canonical answer of the caller's kind."""
+
+        def read(bodies: Sequence[bytes]) -> Answered:
+            response = join(bodies)
+            return Answered(body=self.served.encode_response(response), usage=response.usage)
+
+        def relay() -> Relay:
+            return Translation(self.decoder(), self.encoder())
+
+        def replayed(bodies: Sequence[bytes]) -> Any:
+            return self.encoder().feed(replay(join(bodies)))
+
+        losses = tuple(loss for one in encoded for loss in one.losses)
+        return Exchange(encoded=encoded, streams=streams, read=read, relay=relay, replay=replayed, losses=losses)
+
+
+def _translated(sides: _Sides, request: Any, streams: bool) -> Exchange:
+    return sides.exchange((sides.encode(request),), lambda bodies: sides.decode(bodies[0]), streams)
+
+
+def _completion_by_chat(sides: _Sides, request: CompletionRequest) -> Exchange:
+    chats = bridge.chats_of(request)
+    # Several prompts are several chats: they are asked whole and replayed, since their streams cannot be one stream.
+    streams = sides.inbound.peeked.stream and len(chats) == 1
+    encoded = tuple(sides.encode(chat) for chat in chats)
+    return sides.exchange(
+        encoded, lambda bodies: bridge.completion_of([sides.decode(body) for body in bodies], sides.stamp), streams
+    )
+
+
+def _chat_by_completion(sides: _Sides, request: Any) -> Exchange:
+    encoded = (sides.encode(bridge.completion_of_chat(request)),)
+    streams = sides.inbound.peeked.stream
+    return sides.exchange(encoded, lambda bodies: bridge.chat_of_completion(sides.decode(bodies[0])), streams)
+
+
+def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) -> Exchange:
+    """Same dialect on both sides: the bytes pass."""
+    peeked, profile = inbound.peeked, target.provider.profile
+    path = registry.path(target.provider.dialect, inbound.operation, target.model, peeked.stream)
+    body = identity.splice(inbound.body, peeked, target.model, profile)
+
+    def read(bodies: Sequence[bytes]) -> Answered:
+        return Answered(body=bodies[0], usage=identity.usage_of(bodies[0]))
+
+    def replayed(bodies: Sequence[bytes]) -> Any:
+        # A server that ignores `stream` answers whole; a caller who reads events still gets them.
+        served = registry.served(inbound.dialect, inbound.operation)
+        called = registry.called(target.provider.dialect, inbound.operation)
+        if served is None or called is None:
+            raise UnsupportedFeature("the provider did not stream, and this answer cannot be turned into a stream")
+        encoder = served.stream_encoder(stamp, peeked.include_usage)
+        return encoder.feed(replay(called.decode_response(bodies[0], stamp)))
+
+    return Exchange(
+        encoded=(Encoded(path=path, body=body),),
+        streams=peeked.stream,
+        read=read,
+        relay=lambda: identity.tap(peeked, len(inbound.body), profile),
+        replay=replayed,
+    )

@@ -1,0 +1,132 @@
+"""Which headers travel to a target and back. Which secret is added is `providers/auth.py`."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from isthmusd.core.headers import Headers
+from isthmusd.core.request import Loss
+
+Pairs = tuple[tuple[str, str], ...]
+
+USER_AGENT = "isthmus/0.1"
+
+MODEL_ROUTE_SENT = frozenset({"idempotency-key", "accept-language"})
+"""Caller headers that a model route passes on, beside `*-beta`."""
+
+CALLERS_ACCOUNT = frozenset({"openai-organization", "openai-project"})
+"""Pass only with the caller's own key: with ours they would choose among our accounts."""
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+FORWARD_STOPS = HOP_BY_HOP | {
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-auth-token",
+    "host",
+    "content-length",
+    "forwarded",
+    "x-real-ip",
+    "x-request-id",
+    "origin",
+    "referer",
+    "expect",
+}
+FORWARD_STOPS_PREFIXES = ("x-forwarded-", "sec-", "cf-", "x-amzn", "x-bt-", "x-isthmus-", "x-envoy-", "grpc-", ":")
+
+REPLY_KEEPS = frozenset({"retry-after", "retry-after-ms", "deprecation", "sunset", "warning", "server-timing"})
+REPLY_KEEPS_PREFIXES = ("openai-", "anthropic-", "x-ratelimit-", "x-groq-", "x-should-retry")
+
+FORWARD_REPLY_STOPS = HOP_BY_HOP | {
+    "set-cookie",
+    "content-type",
+    "content-length",
+    "server",
+    "via",
+    "alt-svc",
+    "host",
+    "strict-transport-security",
+    "x-http-code",
+}
+FORWARD_REPLY_STOPS_PREFIXES = ("grpc-", "x-envoy-", "x-isthmus-", "cf-", "access-control-", ":")
+
+METADATA_KEY = re.compile(r"[0-9a-z_.\-]+")
+PRINTABLE = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%") + "%"
+
+
+def sent_to_model(headers: Headers, *, callers_own_key: bool) -> Pairs:
+    """Choose the caller's headers that a model route sends on."""
+    return tuple(
+        (name, value)
+        for name, values in headers.items()
+        if name in MODEL_ROUTE_SENT or name.endswith("-beta") or (callers_own_key and name in CALLERS_ACCOUNT)
+        for value in values
+    )
+
+
+def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:
+    """Choose the caller's headers that Forward sends on: all but those that belong to this hop or name secrets."""
+    return tuple(
+        (name, value)
+        for name, values in headers.items()
+        if name not in FORWARD_STOPS
+        and not name.startswith(FORWARD_STOPS_PREFIXES)
+        and not name.endswith("-bin")
+        and (callers_own_key or name not in CALLERS_ACCOUNT)
+        for value in values
+    )
+
+
+def returned_from_model(headers: Headers) -> Pairs:
+    """Choose a target's headers that a model route returns."""
+    kept = [
+        (name, printable(value))
+        for name, values in headers.items()
+        if (name in REPLY_KEEPS or name.startswith(REPLY_KEEPS_PREFIXES)) and METADATA_KEY.fullmatch(name)
+        for value in values
+    ]
+    kept += [("x-isthmus-upstream-request-id", printable(value)) for value in headers.get("x-request-id", ())]
+    return tuple(kept)
+
+
+def returned_by_forward(headers: Headers) -> Pairs:
+    """Choose a target's headers that Forward returns. A provider's request id stays under its own name."""
+    return tuple(
+        (name, printable(value))
+        for name, values in headers.items()
+        if name not in FORWARD_REPLY_STOPS
+        and not name.startswith(FORWARD_REPLY_STOPS_PREFIXES)
+        and not name.endswith("-bin")
+        and METADATA_KEY.fullmatch(name)
+        for value in values
+    )
+
+
+def losses_header(losses: tuple[Loss, ...]) -> Pairs:
+    """List what could not be expressed, by field, in one header of bounded size."""
+    if not losses:
+        return ()
+    return (("x-isthmus-losses", printable(", ".join(loss.field for loss in losses)[:2000])),)
+
+
+def printable(value: str) -> str:
+    """Percent-encode what gRPC metadata refuses: anything outside printable ASCII."""
+    if value.isascii() and value.isprintable():
+        return value.strip()
+    return quote(value.encode("utf-8", "surrogateescape"), safe=PRINTABLE).strip()

@@ -1,0 +1,189 @@
+"""Turns an arrival into a `Call`: who is asking, until when, with which wishes. Grants on models are `resolve.py`'s."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from isthmusd.core.call import AuthMethod, Call, Grants, Principal
+from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
+from isthmusd.core.headers import Headers, first
+from isthmusd.core.request import Arrival
+from isthmusd.pipeline.options import PipelineOptions
+from isthmusd.pipeline.ports import Clock
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+JWT = re.compile(r"eyJ[\w-]*\.[\w-]*\.[\w-]*")
+KEY_HEADERS = ("x-api-key", "api-key")
+WEBSOCKET_KEY = "openai-insecure-api-key."
+ANONYMOUS = Principal(
+    tenant="default", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=Grants(models=None, forward=True)
+)
+SWITCH = {"true": True, "false": False}
+CACHE_MODES = ("auto", "always", "never")
+ALIASES = {
+    "x-isthmus-cache": "x-bt-use-cache",
+    "x-isthmus-cache-ttl": "x-bt-cache-ttl",
+    "x-isthmus-endpoint": "x-bt-endpoint-name",
+}
+"""Our headers, and the older names that callers of other gateways send."""
+MAX_TTL_S = 604_800
+LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """Identifies callers. Holds no state: safe for any number of calls at once."""
+
+    options: PipelineOptions
+    clock: Clock
+
+    def identify(self, arrival: Arrival) -> Call:
+        """Tell who is asking. Raises Unauthenticated, PermissionDenied, InvalidRequest."""
+        headers = arrival.headers
+        principal = self._principal(headers)
+        if self.options.anonymous:
+            self._refuse_web_pages(arrival)
+        return Call(
+            request_id=request_id_of(headers) or f"req_{self.clock.stamp().id}",
+            principal=principal,
+            started_at=arrival.started_at,
+            deadline_at=self._deadline(arrival),
+            strict=_switch(headers, "x-isthmus-strict"),
+            endpoint=_wish(headers, "x-isthmus-endpoint"),
+            project=_project(headers),
+            cache_mode=_cache_mode(headers),
+            cache_ttl_s=_cache_ttl(headers),
+        )
+
+    def _principal(self, headers: Headers) -> Principal:
+        token = token_of(headers)
+        if token is None:
+            if self.options.anonymous:
+                return ANONYMOUS
+            raise Unauthenticated("send a key: 'Authorization: Bearer <key>'")
+        if token.startswith("isk_") or JWT.fullmatch(token):
+            # These forms are ours or an identity provider's; a gateway secret must never travel on to a provider.
+            raise Unauthenticated("this key is not known here; check it, or create one on this gateway")
+        if not self.options.provider_keys:
+            raise Unauthenticated("this gateway takes no provider keys; use a key of this gateway")
+        digest = hashlib.sha256(token.encode()).hexdigest()[:16]
+        return Principal(
+            tenant="default",
+            key_id=f"provider-key-{digest}",
+            method=AuthMethod.PROVIDER_KEY,
+            grants=Grants(models=None, forward=True),
+            provider_key=token,
+        )
+
+    def _refuse_web_pages(self, arrival: Arrival) -> None:
+        """A web page must not spend the user's keys: neither by cross-origin calls nor by rebinding a name to us."""
+        origin = first(arrival.headers, "origin")
+        allowed = self.options.cors_origins
+        if origin is not None and origin not in allowed and "*" not in allowed:
+            raise PermissionDenied(
+                "web pages of this origin may not call this gateway; allow it under cors.origins", code="origin_denied"
+            )
+        authority = arrival.authority
+        if authority and self.options.loopback_hosts_only and not is_loopback_host(authority):
+            raise PermissionDenied(
+                "this gateway answers to localhost only; turn auth.anonymous off to serve other names",
+                code="host_denied",
+            )
+
+    def _deadline(self, arrival: Arrival) -> float | None:
+        wanted = first(arrival.headers, "x-isthmus-timeout")
+        seconds = arrival.deadline_s
+        if wanted is not None:
+            asked = _positive_seconds(wanted)
+            seconds = asked if seconds is None else min(seconds, asked)
+        return None if seconds is None else self.clock.monotonic() + seconds
+
+
+def token_of(headers: Headers) -> str | None:
+    """Extract the credential. A malformed or doubled one is an error, never a fall-through to the next header."""
+    values = headers.get("authorization")
+    if values:
+        scheme, _, token = values[0].partition(" ")
+        token = token.strip()
+        if len(values) > 1 or scheme.lower() != "bearer" or not token or not token.isascii() or " " in token:
+            raise Unauthenticated("the Authorization header must be one 'Bearer <key>'")
+        return token
+    for name in KEY_HEADERS:
+        values = headers.get(name)
+        if values:
+            if len(values) > 1 or not values[0] or not values[0].isascii() or " " in values[0]:
+                raise Unauthenticated(f"the {name} header must hold one key")
+            return values[0]
+    for value in headers.get("sec-websocket-protocol", ()):
+        for protocol in value.split(","):
+            if protocol.strip().startswith(WEBSOCKET_KEY):
+                return protocol.strip().removeprefix(WEBSOCKET_KEY) or None
+    return None
+
+
+def request_id_of(headers: Headers) -> str | None:
+    """Give the caller's request id if it is fit to be logged and returned."""
+    given = first(headers, "x-request-id")
+    return given if given is not None and REQUEST_ID.fullmatch(given) else None
+
+
+def is_loopback_host(authority: str) -> bool:
+    """Tell whether a `host[:port]` names this machine."""
+    host = urlsplit(f"//{authority}").hostname or ""
+    if host in LOOPBACK_NAMES or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _wish(headers: Headers, name: str) -> str | None:
+    value = first(headers, name)
+    return value if value is not None or name not in ALIASES else first(headers, ALIASES[name])
+
+
+def _switch(headers: Headers, name: str) -> bool:
+    value = first(headers, name)
+    if value is None:
+        return False
+    if value.lower() not in SWITCH:
+        raise InvalidRequest(f"{name} must be 'true' or 'false'", param=name)
+    return SWITCH[value.lower()]
+
+
+def _positive_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        raise InvalidRequest("x-isthmus-timeout must be a positive number of seconds", param="x-isthmus-timeout")
+    return seconds
+
+
+def _project(headers: Headers) -> str | None:
+    parent = first(headers, "x-bt-parent")
+    return first(headers, "x-isthmus-project") or (parent.removeprefix("project_name:") if parent else None)
+
+
+def _cache_mode(headers: Headers) -> str:
+    mode = _wish(headers, "x-isthmus-cache") or "auto"
+    if mode not in CACHE_MODES:
+        raise InvalidRequest("x-isthmus-cache must be 'auto', 'always' or 'never'", param="x-isthmus-cache")
+    return mode
+
+
+def _cache_ttl(headers: Headers) -> int | None:
+    text = _wish(headers, "x-isthmus-cache-ttl")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_TTL_S:
+        raise InvalidRequest(
+            f"x-isthmus-cache-ttl must be whole seconds from 1 to {MAX_TTL_S}", param="x-isthmus-cache-ttl"
+        )
+    return int(text)

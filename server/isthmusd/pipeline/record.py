@@ -1,0 +1,150 @@
+"""Keeps one draft per call and writes it to the journal exactly once, whatever happens. The journal is `observe/`'s."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from isthmusd.core.call import Call
+from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unavailable, UpstreamError
+from isthmusd.core.record import Attempt, EndReason, Record
+from isthmusd.core.request import Arrival, Loss
+from isthmusd.core.routing import Target
+from isthmusd.core.usage import Usage
+from isthmusd.pipeline.ports import Clock, Journal
+
+CLIENT_CLOSED = 499
+"""The status that records show for calls whose caller left; nginx's convention."""
+
+
+class Draft:
+    """What is known of a running call. One per call, used from the call's own task."""
+
+    def __init__(self, arrival: Arrival, clock: Clock) -> None:
+        self._arrival = arrival
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._call: Call | None = None
+        self._first_event_s: float | None = None
+        self._error: BaseException | None = None
+        self._interrupted = False
+        self.operation = arrival.operation
+        self.model: str | None = None
+        self.stream = arrival.stream
+        self.status = 200
+        self.usage: Usage | None = None
+        self.losses: tuple[Loss, ...] = ()
+        self.attempts: list[Attempt] = []
+
+    def know(self, call: Call) -> None:
+        """Take in who is asking."""
+        self._call = call
+
+    def mark_first_event(self) -> None:
+        """Note when the first piece of an answer was ready for the caller."""
+        if self._first_event_s is None:
+            self._first_event_s = self._clock.monotonic() - self._began
+
+    def attempted(self, target: Target, began: float, status: int | None, error: GatewayError | None = None) -> None:
+        """Add one send and what came of it."""
+        told = error.told if isinstance(error, UpstreamError) else None
+        self.attempts.append(
+            Attempt(
+                provider=target.provider.name,
+                model=target.model,
+                status=status if status is not None or told is None else told.status,
+                duration_s=self._clock.monotonic() - began,
+                error=error.code if error is not None else None,
+                upstream_request_id=told.request_id if told is not None else None,
+            )
+        )
+
+    def ended_by(self, error: BaseException) -> None:
+        """Note what ended the call; the first cause stays."""
+        if self._error is None:
+            self._error = error
+
+    def interrupted_by(self, error: GatewayError) -> None:
+        """Note a failure after the first piece left, told to the caller within the stream."""
+        self._interrupted = True
+        self.ended_by(error)
+
+    def finish(self) -> Record:
+        """Give the record."""
+        call, end = self._call, self._end()
+        error = self._error
+        principal = call.principal if call is not None else None
+        return Record(
+            request_id=call.request_id if call is not None else "",
+            surface=self._arrival.surface,
+            operation=self.operation,
+            started_at=self._arrival.started_at,
+            duration_s=self._clock.monotonic() - self._began,
+            first_event_s=self._first_event_s,
+            tenant=principal.tenant if principal is not None else None,
+            key_id=principal.key_id if principal is not None else None,
+            auth=principal.method if principal is not None else None,
+            project=call.project if call is not None else None,
+            model=self.model,
+            attempts=tuple(self.attempts),
+            status=self._status(end),
+            error_code=error.code if isinstance(error, GatewayError) else None,
+            end=end,
+            stream=self.stream,
+            usage=self.usage,
+            losses=self.losses,
+            detail=_detail(error, end),
+        )
+
+    def _end(self) -> EndReason:
+        match self._error:
+            case None:
+                return EndReason.COMPLETE
+            case _ if self._interrupted:
+                return EndReason.INTERRUPTED
+            case Interrupted() if self._first_event_s is not None:
+                return EndReason.INTERRUPTED
+            case CallerError() | Unavailable():
+                return EndReason.REFUSED
+            case UpstreamError():
+                return EndReason.FAILED
+            case asyncio.CancelledError() | GeneratorExit():
+                return EndReason.CANCELLED
+            case _:
+                return EndReason.BUG
+
+    def _status(self, end: EndReason) -> int:
+        match end, self._error:
+            case EndReason.CANCELLED, _:
+                return CLIENT_CLOSED
+            case EndReason.INTERRUPTED, _:
+                return self.status
+            case _, GatewayError(http_status=status):
+                return status
+            case EndReason.BUG, _:
+                return 500
+            case _:
+                return self.status
+
+
+@asynccontextmanager
+async def recording(journal: Journal, clock: Clock, arrival: Arrival) -> AsyncIterator[Draft]:
+    """Write the record of whatever happens inside, once."""
+    draft = Draft(arrival, clock)
+    try:
+        yield draft
+    except BaseException as error:
+        draft.ended_by(error)
+        raise
+    finally:
+        journal.write(draft.finish())
+
+
+def _detail(error: BaseException | None, end: EndReason) -> str | None:
+    if error is None or end is EndReason.CANCELLED:
+        return None
+    if isinstance(error, UpstreamError):
+        return error.told.detail
+    return "".join(traceback.format_exception(error)) if end is EndReason.BUG else None

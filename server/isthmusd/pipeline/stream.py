@@ -1,0 +1,130 @@
+"""Drives one streamed answer from a target to a caller: pulls bytes, feeds a relay, bounds silence. Knows no format.
+
+Pulling is what bounds memory: nothing is read from the target while the caller has not taken the piece before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from isthmusd.core.errors import GatewayError, TimedOut
+from isthmusd.dialects.base import Relay
+from isthmusd.pipeline.options import PipelineOptions
+from isthmusd.pipeline.ports import Clock, UpstreamReply
+from isthmusd.pipeline.record import Draft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long one stream may be silent."""
+
+    deadline_at: float | None
+    """Monotonic; the caller's own."""
+    first_event_at: float
+    """Monotonic; when the first event must have come."""
+    idle_s: float
+    keep_alive_s: float
+
+    @classmethod
+    def of(cls, options: PipelineOptions, now: float, deadline_at: float | None) -> Patience:
+        """Bound a stream that was asked for at `now`."""
+        longest = min(options.first_event_s, options.request_s)
+        return cls(
+            deadline_at=deadline_at,
+            first_event_at=now + longest,
+            idle_s=options.idle_s,
+            keep_alive_s=options.keep_alive_s,
+        )
+
+
+class RunningStream:
+    """One streamed answer on its way. `prime` is called once, then `pieces` once, from the call's task."""
+
+    def __init__(
+        self, answer: UpstreamReply, relay: Relay, keep_alive: Any, patience: Patience, clock: Clock, draft: Draft
+    ) -> None:
+        self._answer = answer
+        self._relay = relay
+        self._keep_alive = keep_alive
+        self._patience = patience
+        self._clock = clock
+        self._draft = draft
+        self._first: Any = None
+        self._heard_at = clock.monotonic()
+        self._begun = False
+        self._over = False
+
+    async def prime(self) -> None:
+        """Wait for the first piece, so that a failure before it is still an error answer and may still fall back.
+
+        Returns early when a keep-alive is due: from then on the caller holds a 200.
+        """
+        quiet_until = self._clock.monotonic() + self._patience.keep_alive_s
+        while self._first is None and not self._over:
+            data = await self._pull(quiet_until)
+            if data is None:
+                return
+            self._first = self._feed(data)
+            if self._first is None and self._relay.failure is not None:
+                raise self._relay.failure
+
+    async def pieces(self) -> AsyncIterator[Any]:
+        """Yield the answer piece by piece, then account for it. A failure ends it in-band where the wire can say so."""
+        try:
+            if self._first is not None:
+                yield self._begin(self._first)
+            while not self._over:
+                data = await self._pull(self._clock.monotonic() + self._patience.keep_alive_s)
+                piece = self._keep_alive if data is None else self._feed(data)
+                if piece is not None:
+                    yield piece if data is None else self._begin(piece)
+            if self._relay.failure is not None:
+                raise self._relay.failure
+        except GatewayError as error:
+            self._draft.interrupted_by(error)
+            last = self._relay.fail(error)
+            if last is None:
+                raise
+            yield last
+        finally:
+            self._draft.usage = self._relay.usage
+
+    def _begin(self, piece: Any) -> Any:
+        if not self._begun:
+            self._begun = True
+            self._draft.mark_first_event()
+        return piece
+
+    def _feed(self, data: bytes) -> Any | None:
+        relay = self._relay
+        piece = relay.feed(data) if data else relay.close()
+        self._over = not data or relay.ended or relay.failure is not None
+        return piece
+
+    async def _pull(self, quiet_until: float) -> bytes | None:
+        """Wait for bytes; None when it has been quiet until `quiet_until`. Raises TimedOut at a limit."""
+        limit_at = self._limit_at()
+        try:
+            async with asyncio.timeout_at(min(quiet_until, limit_at)):
+                data = await self._answer.next_chunk()
+        except TimeoutError:
+            if self._clock.monotonic() < limit_at:
+                return None
+            raise self._timed_out() from None
+        self._heard_at = self._clock.monotonic()
+        return data
+
+    def _limit_at(self) -> float:
+        patience = self._patience
+        limit_at = self._heard_at + patience.idle_s if self._begun else patience.first_event_at
+        return limit_at if patience.deadline_at is None else min(limit_at, patience.deadline_at)
+
+    def _timed_out(self) -> TimedOut:
+        deadline_at = self._patience.deadline_at
+        if deadline_at is not None and self._clock.monotonic() >= deadline_at:
+            return TimedOut("the call's deadline passed before the answer was complete")
+        what = "fell silent within the answer" if self._begun else "sent no first event in time"
+        return TimedOut(f"the provider {what}; try again")

@@ -1,0 +1,47 @@
+"""Reads the beginning of a streamed body, so that Forward can route by it, and bounds the whole. Nothing here is held
+beyond the first mebibyte."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from isthmusd.core.errors import RequestTooLarge
+
+PREFIX_BYTES = 1024 * 1024
+
+
+class Upload:
+    """A request body on its way. `begin` is called once, first; then `rest` at most once."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], limit: int) -> None:
+        self._pieces = pieces
+        self._limit = limit
+        self._seen = 0
+        self.prefix = b""
+        self.complete = False
+        """The prefix is the whole body."""
+
+    async def begin(self) -> None:
+        """Read until the body ends or the prefix is full. Raises RequestTooLarge."""
+        held: list[bytes] = []
+        while self._seen < PREFIX_BYTES:
+            piece = await self._next()
+            if piece is None:
+                self.complete = True
+                break
+            held.append(piece)
+        self.prefix = b"".join(held)
+
+    async def rest(self, prefix: bytes) -> AsyncIterator[bytes]:
+        """Yield `prefix`, then what follows it."""
+        yield prefix
+        while (piece := await self._next()) is not None:
+            yield piece
+
+    async def _next(self) -> bytes | None:
+        piece = await anext(self._pieces, None)
+        if piece is not None:
+            self._seen += len(piece)
+            if self._seen > self._limit:
+                raise RequestTooLarge(f"the upload is over the limit of {self._limit} bytes")
+        return piece

@@ -1,0 +1,73 @@
+"""From a gRPC call's metadata to an `Arrival`, and the metadata that every reply carries. It decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from isthmusd.core.headers import Headers, collect_headers, first
+from isthmusd.core.request import Arrival, Operation, Surface
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Metadata = Sequence[tuple[str, str]]
+
+EDGE_PREFIXES = ("x-envoy-", "x-isthmus-int-")
+"""What Envoy tells us; believed only on the socket that Envoy alone uses."""
+
+ORIGINAL_PATH, ORIGINAL_METHOD = "x-envoy-original-path", "x-envoy-original-method"
+AUTHORITY = "x-isthmus-int-authority"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads calls of one listener."""
+
+    edge: bool
+    """Envoy is the only one that can dial this listener."""
+
+    def typed(self, context: Context, operation: Operation, body: Any, *, stream: bool = False) -> Arrival:
+        """Read a typed call."""
+        headers, edge = self._headers(context)
+        return Arrival(
+            operation=operation,
+            surface=Surface.TYPED,
+            dialect="isthmus",
+            method="POST",
+            path="",
+            headers=headers,
+            body=body,
+            stream=stream,
+            authority=first(edge, AUTHORITY),
+            started_at=time.time(),
+            deadline_s=context.time_remaining(),
+        )
+
+    def transcoded(self, context: Context, operation: Operation, content_type: str, body: bytes) -> Arrival:
+        """Read a call of the OpenAI surface. `grpc-timeout` does not exist here: Envoy strips it."""
+        headers, edge = self._headers(context)
+        if content_type:
+            headers = {**headers, "content-type": [content_type]}
+        return Arrival(
+            operation=operation,
+            surface=Surface.OPENAI,
+            dialect="openai",
+            method=first(edge, ORIGINAL_METHOD) or "POST",
+            path=first(edge, ORIGINAL_PATH) or "",
+            headers=headers,
+            body=body,
+            authority=first(edge, AUTHORITY),
+            started_at=time.time(),
+        )
+
+    def _headers(self, context: Context) -> tuple[Headers, Headers]:
+        """Split the metadata into the caller's and Envoy's."""
+        ours: list[tuple[str, str]] = []
+        theirs: list[tuple[str, str]] = []
+        for key, value in context.invocation_metadata() or ():
+            if isinstance(value, str):
+                (ours if key.startswith(EDGE_PREFIXES) else theirs).append((key, value))
+        return collect_headers(theirs), collect_headers(ours) if self.edge else {}

@@ -1,0 +1,71 @@
+"""The typed Forward service: a whole HTTP exchange as messages. Over HTTP the same is `OpenAIService.Forward`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from isthmus.v1 import forward_pb2, forward_pb2_grpc
+
+from isthmusd.core.errors import InvalidRequest
+from isthmusd.core.headers import collect_headers
+from isthmusd.core.request import Arrival, Operation
+from isthmusd.dialects.isthmus.usage import encode_usage
+from isthmusd.pipeline.forward import Forwarded, forward
+from isthmusd.rpc.call import Context
+from isthmusd.rpc.typed import TypedCalls, answering, request_metadata
+
+PIECE_BYTES = 256 * 1024
+"""Largest body message sent: well below any client's default limit."""
+
+
+class ForwardServicer(forward_pb2_grpc.ForwardServiceServicer):
+    """Implements `isthmus.v1.ForwardService`."""
+
+    def __init__(self, calls: TypedCalls) -> None:
+        self._calls = calls
+
+    async def Forward(self, request_iterator: AsyncIterator[forward_pb2.ForwardRequest], context: Context) -> None:
+        """Carry one exchange: the head first, then the body's pieces."""
+        arrival = self._calls.reader.typed(context, Operation.FORWARD, b"")
+        async with answering(context, arrival):
+            head = await _head(request_iterator)
+            arrival = _addressed(arrival, head)
+            async with forward(self._calls.gateway, arrival, _pieces(request_iterator)) as forwarded:
+                await context.send_initial_metadata(request_metadata(arrival))
+                await context.write(forward_pb2.ForwardResponse(head=_answer_head(forwarded)))
+                async for chunk in forwarded.chunks:
+                    for start in range(0, len(chunk), PIECE_BYTES):
+                        await context.write(forward_pb2.ForwardResponse(body=chunk[start : start + PIECE_BYTES]))
+                usage = forwarded.usage
+                end = forward_pb2.ForwardEnd(usage=encode_usage(usage) if usage is not None else None)
+                await context.write(forward_pb2.ForwardResponse(end=end))
+
+
+async def _head(requests: AsyncIterator[forward_pb2.ForwardRequest]) -> forward_pb2.ForwardRequestHead:
+    request = await anext(requests, None)
+    if request is None or request.WhichOneof("piece") != "head":
+        raise InvalidRequest("the first message must be the head", param="head")
+    if not request.head.method.isalpha() or not request.head.path.startswith("/"):
+        raise InvalidRequest("the head needs a method and a path that begins with '/'", param="head")
+    return request.head
+
+
+def _addressed(arrival: Arrival, head: forward_pb2.ForwardRequestHead) -> Arrival:
+    """Headers of the head are the forwarded ones; those of the call itself say who is asking."""
+    sent = collect_headers((header.name, header.value) for header in head.headers)
+    return replace(arrival, method=head.method.upper(), path=head.path, headers={**sent, **arrival.headers})
+
+
+async def _pieces(requests: AsyncIterator[forward_pb2.ForwardRequest]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        if request.WhichOneof("piece") != "body":
+            raise InvalidRequest("after the head only body pieces may follow", param="body")
+        yield request.body
+
+
+def _answer_head(forwarded: Forwarded) -> forward_pb2.ForwardResponseHead:
+    headers = [forward_pb2.Header(name=name, value=value) for name, value in forwarded.headers]
+    if forwarded.content_type:
+        headers.append(forward_pb2.Header(name="content-type", value=forwarded.content_type))
+    return forward_pb2.ForwardResponseHead(status=forwarded.status, headers=headers)

@@ -1,0 +1,180 @@
+"""The OpenAI surface: HTTP that Envoy transcodes. The gRPC status is always OK here; the HTTP status travels as initial
+metadata `x-http-code`, errors as bodies in OpenAI's shape. Typed services are in the files of their names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import grpc
+import grpc.aio
+from google.api.httpbody_pb2 import HttpBody
+
+from isthmusd.core.errors import Bug, GatewayError, Interrupted, UnsupportedFeature
+from isthmusd.core.reply import Stream, Whole
+from isthmusd.core.request import Arrival, Operation
+from isthmusd.dialects.openai.errors import encode_error
+from isthmusd.dialects.openai.models import encode_model, encode_models
+from isthmusd.pipeline.forward import forward
+from isthmusd.pipeline.identify import request_id_of
+from isthmusd.pipeline.models import get_model, list_models
+from isthmusd.pipeline.record import recording
+from isthmusd.pipeline.run import Gateway, run
+from isthmusd.rpc.call import Context, Metadata, Reader
+
+SERVICE = "isthmus.v1.OpenAIService"
+JSON_TYPE = "application/json"
+MODEL_PREFIXES = ("/v1/proxy/models", "/v1/models")
+IDENTITY_PREFIX = "/api/openai"
+IDENTITY_REFUSED = b'{"error":"Authentication failed"}'
+"""No identity tokens are configured, and nothing else opens this path. The body is byte-exact for existing clients."""
+
+BROKEN = b"\xff"
+"""No HttpBody: Envoy resets the connection on it. A forwarded body that breaks off must not look complete, and a gRPC
+status after the first byte is invisible on HTTP/1.1."""
+
+ROUTES = {
+    "ChatCompletions": Operation.CHAT,
+    "Completions": Operation.COMPLETION,
+    "Auto": Operation.AUTO,
+    "Embeddings": Operation.EMBEDDING,
+    "Responses": Operation.RESPONSES,
+    "Moderations": Operation.MODERATION,
+}
+
+Answer = Callable[[Context, Arrival], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISurface:
+    """Serves `isthmus.v1.OpenAIService`."""
+
+    gateway: Gateway
+    reader: Reader
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Give the service to register. Put together by hand: `BROKEN` must be able to leave unserialised."""
+        methods = {name: self._unary(operation, self._model_route) for name, operation in ROUTES.items()}
+        methods["Models"] = self._unary(Operation.MODELS, self._models)
+        methods["Credentials"] = self._unary(Operation.CREDENTIALS, self._credentials)
+        methods["Forward"] = grpc.stream_stream_rpc_method_handler(
+            self._forward, request_deserializer=HttpBody.FromString, response_serializer=_serialize
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    def _unary(self, operation: Operation, answer: Answer) -> grpc.RpcMethodHandler:
+        async def serve(request: HttpBody, context: Context) -> None:
+            arrival = self.reader.transcoded(context, operation, request.content_type, request.data)
+            await _answering(context, arrival, answer)
+
+        return grpc.unary_stream_rpc_method_handler(
+            serve, request_deserializer=HttpBody.FromString, response_serializer=_serialize
+        )
+
+    async def _model_route(self, context: Context, arrival: Arrival) -> None:
+        async with run(self.gateway, arrival) as reply:
+            await context.send_initial_metadata(_metadata(arrival, reply.status, reply.headers))
+            match reply:
+                case Whole():
+                    await context.write(HttpBody(content_type=reply.content_type, data=reply.body))
+                case Stream():
+                    await _write_all(context, reply.content_type, reply.pieces)
+
+    async def _models(self, context: Context, arrival: Arrival) -> None:
+        path = arrival.path.partition("?")[0]
+        rest = next((path[len(prefix) :] for prefix in MODEL_PREFIXES if path.startswith(prefix)), "")
+        model = unquote(rest.strip("/"))
+        if model:
+            body = encode_model(await get_model(self.gateway, arrival, model))
+        else:
+            body = encode_models(await list_models(self.gateway, arrival))
+        await context.send_initial_metadata(_metadata(arrival, 200, ()))
+        await context.write(HttpBody(content_type=JSON_TYPE, data=body))
+
+    async def _credentials(self, context: Context, arrival: Arrival) -> None:
+        async with recording(self.gateway.journal, self.gateway.clock, arrival):
+            raise UnsupportedFeature("this gateway issues no temporary credentials", http_status=501)
+
+    async def _forward(self, requests: AsyncIterator[HttpBody], context: Context) -> None:
+        opening = await anext(requests, HttpBody())
+        arrival = self.reader.transcoded(context, Operation.FORWARD, opening.content_type, b"")
+        if arrival.path.partition("?")[0].rstrip("/").startswith(IDENTITY_PREFIX):
+            await context.send_initial_metadata(_metadata(arrival, 401, ()))
+            await context.write(HttpBody(content_type=JSON_TYPE, data=IDENTITY_REFUSED))
+            return
+
+        async def carry(context: Context, arrival: Arrival) -> None:
+            async with forward(self.gateway, arrival, _pieces(opening, requests)) as forwarded:
+                await context.send_initial_metadata(_metadata(arrival, forwarded.status, forwarded.headers))
+                await _write_forwarded(context, forwarded.content_type, forwarded.chunks)
+
+        await _answering(context, arrival, carry)
+
+
+async def _pieces(opening: HttpBody, requests: AsyncIterator[HttpBody]) -> AsyncIterator[bytes]:
+    if opening.data:
+        yield opening.data
+    async for request in requests:
+        yield request.data
+
+
+async def _write_all(context: Context, content_type: str, pieces: AsyncIterator[bytes]) -> None:
+    """Write a stream's pieces; only the first message's content type counts."""
+    async for piece in pieces:
+        await context.write(HttpBody(content_type=content_type, data=piece))
+
+
+async def _write_forwarded(context: Context, content_type: str, chunks: AsyncIterator[bytes]) -> None:
+    """Write a forwarded body as it comes; an empty one still needs the message that releases the headers."""
+    begun = False
+    try:
+        async for chunk in chunks:
+            await context.write(HttpBody(content_type=content_type, data=chunk))
+            begun = True
+        if not begun:
+            await context.write(HttpBody(content_type=content_type))
+    except GatewayError as error:
+        if not begun:
+            await context.write(HttpBody(content_type=content_type))
+        await context.write(BROKEN)
+        raise Interrupted(error.message) from error
+
+
+async def _answering(context: Context, arrival: Arrival, answer: Answer) -> None:
+    """Answer, or say what went wrong in OpenAI's shape. Cancellation passes: grpc.aio leaks otherwise."""
+    try:
+        await answer(context, arrival)
+    except asyncio.CancelledError:
+        raise
+    except Interrupted:
+        return  # told within the answer
+    except GatewayError as error:
+        await _refuse(context, arrival, error)
+    except Exception:  # noqa: BLE001 the edge of the process: a bug is opaque outside; its traceback is in the record
+        if not context.done():
+            await _refuse(context, arrival, Bug("internal error; quote the request id when you report it"))
+
+
+async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> None:
+    headers: list[tuple[str, str]] = [("x-should-retry", "true" if error.retryable else "false")]
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", str(max(0, round(error.retry_after_s)))))
+    await context.send_initial_metadata(_metadata(arrival, error.http_status, headers))
+    await context.write(HttpBody(content_type=JSON_TYPE, data=encode_error(error)))
+
+
+def _metadata(arrival: Arrival, status: int, headers: Metadata) -> list[tuple[str, str]]:
+    request_id = request_id_of(arrival.headers)
+    own = [("x-request-id", request_id)] if request_id and not any(n == "x-request-id" for n, _ in headers) else []
+    code = [("x-http-code", str(status))] if status != 200 else []
+    return [*code, *own, *headers]
+
+
+def _serialize(body: HttpBody | bytes) -> bytes:
+    match body:
+        case bytes():
+            return body
+        case _:
+            return body.SerializeToString()

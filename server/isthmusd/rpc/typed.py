@@ -1,0 +1,79 @@
+"""What the typed servicers share: run a call, answer with a message or a stream of them, or end with a status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from isthmusd.core.errors import Bug, GatewayError
+from isthmusd.core.reply import Stream, Whole
+from isthmusd.core.request import Arrival, Operation
+from isthmusd.pipeline.identify import request_id_of
+from isthmusd.pipeline.run import Gateway, run
+from isthmusd.rpc.call import Context, Reader
+from isthmusd.rpc.errors import status_code, trailers
+
+
+@dataclass(frozen=True, slots=True)
+class TypedCalls:
+    """Serves typed calls through the pipeline."""
+
+    gateway: Gateway
+    reader: Reader
+
+    async def whole(self, context: Context, operation: Operation, request: Any) -> Any:
+        """Answer with one message."""
+        arrival = self.reader.typed(context, operation, request)
+        async with answering(context, arrival), run(self.gateway, arrival) as reply:
+            match reply:
+                case Whole():
+                    await context.send_initial_metadata(metadata(arrival, reply))
+                    return reply.body
+                case Stream():
+                    raise Bug("a whole answer was asked for")
+
+    async def stream(self, context: Context, operation: Operation, request: Any) -> None:
+        """Answer with a stream of messages."""
+        arrival = self.reader.typed(context, operation, request, stream=True)
+        async with answering(context, arrival), run(self.gateway, arrival) as reply:
+            match reply:
+                case Stream():
+                    await context.send_initial_metadata(metadata(arrival, reply))
+                    async for piece in reply.pieces:
+                        await context.write(piece)
+                case Whole():
+                    raise Bug("a stream was asked for")
+
+
+def metadata(arrival: Arrival, reply: Whole | Stream) -> list[tuple[str, str]]:
+    """Give the initial metadata of an answer: the same facts as the headers of the OpenAI surface."""
+    return [*request_metadata(arrival), *reply.headers]
+
+
+def request_metadata(arrival: Arrival) -> list[tuple[str, str]]:
+    """Give the metadata that says which call this answers."""
+    request_id = request_id_of(arrival.headers)
+    return [("x-request-id", request_id)] if request_id else []
+
+
+@asynccontextmanager
+async def answering(context: Context, arrival: Arrival) -> AsyncIterator[None]:
+    """End the call with the status of whatever goes wrong inside. Cancellation passes: grpc.aio leaks otherwise."""
+    try:
+        yield
+    except (asyncio.CancelledError, grpc.aio.AbortError):
+        raise
+    except GatewayError as error:
+        await abort(context, arrival, error)
+    except Exception:  # noqa: BLE001 the edge of the process: a bug is opaque outside; its traceback is in the record
+        await abort(context, arrival, Bug("internal error; quote the request id when you report it"))
+
+
+async def abort(context: Context, arrival: Arrival, error: GatewayError) -> None:
+    """End the call with an error's status and details."""
+    await context.abort(status_code(error), error.message[:2000], trailers(error, request_id_of(arrival.headers) or ""))

@@ -1,0 +1,47 @@
+"""One worker process: `python -m isthmusd.worker`, started by the supervisor. What it serves is `app.py`'s business."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from isthmusd.app import running
+from isthmusd.edge.workers import Post
+from isthmusd.observe.log import Log, adopt_libraries
+from isthmusd.rpc.server import ServerOptions
+from isthmusd.settings import Settings
+
+
+async def serve(post: Post, settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let calls finish."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    options = ServerOptions(
+        bind=post.bind,
+        edge=post.edge,
+        message_bytes=settings.grpc.message_bytes,
+        reflection=settings.grpc.reflection,
+    )
+    async with running(settings, options):
+        await stopping.wait()
+
+
+def main() -> int:
+    """Read what the supervisor says and serve."""
+    post = msgspec.json.decode(os.environ["ISTHMUS_WORKER"], type=Post)
+    settings = Settings.read(Path(os.environ["ISTHMUS_SETTINGS"]).read_bytes())
+    adopt_libraries(Log(level=settings.log_level))
+    uvloop.run(serve(post, settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
