@@ -1,0 +1,92 @@
+# Everything a fresh checkout needs: Python >= 3.11 with its venv module, and make.
+#
+#   make serve [ARGS="--listen 127.0.0.1:8000"]   set up and run the gateway
+#   make test                                     set up and run every check
+#
+# Other targets: lint types layers unit (parts of test), soak, bench, test-clients, test-real, clients, protos, format.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PYTEST := ISTHMUS_STRICT_SKIPS=1 $(BIN)/python -m pytest
+CODE := server clients/python bench tests
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint types layers unit soak test-clients test-real format clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+
+-include protos/protos.mk
+-include bench/bench.mk
+
+# The commands of the fragments run in the environment too.
+bench: $(STAMPS)/test
+protos-check: $(STAMPS)/test
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Isthmus needs Python 3.11 or later as $(PYTHON); set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || \
+	  echo "uv cannot be installed here; pip takes its place" >&2
+	@mkdir -p $(STAMPS) && touch $@
+
+# $(1): what to install. uv is much faster; pip works where uv does not.
+define install
+	@if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --quiet --python $(BIN)/python $(1); \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); fi
+	@touch $@
+endef
+
+$(STAMPS)/run: pyproject.toml | $(STAMPS)/venv
+	$(call install,-e .)
+
+$(STAMPS)/test: pyproject.toml | $(STAMPS)/venv
+	$(call install,-e '.[test]')
+
+$(STAMPS)/real: pyproject.toml | $(STAMPS)/venv
+	$(call install,-e '.[test$(comma)real]')
+
+comma := ,
+
+serve: $(STAMPS)/run
+	@exec $(BIN)/isthmus serve $(ARGS)
+
+test: lint types layers protos-check unit
+
+lint: $(STAMPS)/test
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(STAMPS)/test
+	$(BIN)/basedpyright --warnings
+
+layers: $(STAMPS)/test
+	$(BIN)/lint-imports --no-cache
+
+# The workers' processes are not measured: what only they run is held by tests of its own.
+unit: $(STAMPS)/test
+	$(BIN)/coverage erase
+	ISTHMUS_STRICT_SKIPS=1 $(BIN)/coverage run -m pytest -m "not soak and not real" $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tests.coverage_floor
+
+soak: $(STAMPS)/test
+	$(PYTEST) -m soak $(PYTEST_ARGS)
+
+test-clients: $(STAMPS)/test clients
+	$(PYTEST) tests/clients tests/sdk -m "not soak and not real" $(PYTEST_ARGS)
+
+test-real: $(STAMPS)/real
+	$(PYTEST) -m real tests/real $(PYTEST_ARGS)
+
+format: $(STAMPS)/test
+	$(BIN)/ruff check --fix --select I $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf $(VENV) .venv-gen .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis
