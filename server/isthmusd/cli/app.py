@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from isthmusd.cli import serve
+from isthmusd.cli import check, serve
 
 DISTRIBUTION = "isthmus-gateway"
 
-COMMANDS = (serve.register,)
+COMMANDS = (serve.register, check.register)
 """A subcommand's file has `register(app)`; adding one is adding a line."""
 
 app = typer.Typer(name="isthmus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -1,0 +1,134 @@
+"""The settings of one run, composed into what each layer asks for. Reading and checking them is `loading.py`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from isthmusd.edge.options import Address, EdgeOptions
+from isthmusd.observe.log import Level
+from isthmusd.pipeline.options import PipelineOptions
+from isthmusd.pipeline.resolve import ModelAlias
+from isthmusd.providers.catalog import ProviderOptions
+from isthmusd.settings.sources import SECRET_FIELDS
+from isthmusd.settings.tree import Tree
+
+MASK = "***"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcOptions:
+    """The typed surface."""
+
+    reflection: bool
+    """Serve gRPC reflection."""
+    message_bytes: int
+    """Largest message in either direction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that was decided before the run, read once."""
+
+    data: Path
+    """Directory of everything that must survive a restart."""
+    edge: EdgeOptions
+    pipeline: PipelineOptions
+    providers: Mapping[str, ProviderOptions]
+    """What the operator says of providers; the rest is the catalogue's."""
+    models: Mapping[str, ModelAlias]
+    grpc: GrpcOptions
+    log_level: Level
+    tree: Tree
+    """All of it as it could be written into a file, secrets included."""
+    warnings: tuple[str, ...] = ()
+    """What the operator should know, though the run can start."""
+
+    @classmethod
+    def compose(cls, tree: Tree, warnings: tuple[str, ...] = ()) -> Settings:
+        """Give each layer its part of a complete tree. Raises InvalidAddress."""
+        edge = _edge(tree)
+        reflection = tree.grpc.reflection
+        return cls(
+            data=Path(tree.data or ""),
+            edge=edge,
+            pipeline=_pipeline(tree, edge.listen.is_loopback),
+            providers=tree.providers,
+            models=tree.models,
+            grpc=GrpcOptions(
+                reflection=edge.listen.is_loopback if reflection is None else reflection,
+                message_bytes=tree.limits.grpc_message_bytes,
+            ),
+            log_level=tree.log.level,
+            tree=tree,
+            warnings=warnings,
+        )
+
+    @classmethod
+    def read(cls, dumped: bytes) -> Settings:
+        """Read what `dump` wrote."""
+        return cls.compose(msgspec.json.decode(dumped, type=Tree))
+
+    def dump(self) -> bytes:
+        """Write everything, secrets included, for a worker: into a file that only its owner reads."""
+        return msgspec.json.encode(self.tree)
+
+    def masked(self) -> dict[str, Any]:
+        """Give the tree as plain data to show, without secrets and without what a provider leaves unset."""
+        shown: dict[str, Any] = _mask("", msgspec.to_builtins(self.tree))
+        for name, options in shown["providers"].items():
+            shown["providers"][name] = {key: value for key, value in options.items() if value not in (None, [], {})}
+        return shown
+
+
+def _edge(tree: Tree) -> EdgeOptions:
+    return EdgeOptions(
+        listen=Address.parse(tree.listen),
+        admin=Address.parse(tree.admin),
+        workers=tree.workers or 1,
+        with_envoy=tree.envoy,
+        cors_origins=tree.cors.origins,
+        request_bytes=tree.limits.request_bytes,
+        drain_s=tree.limits.drain_s,
+    )
+
+
+def _pipeline(tree: Tree, loopback: bool) -> PipelineOptions:
+    limits = tree.limits
+    return PipelineOptions(
+        anonymous=tree.auth.anonymous,
+        provider_keys=tree.auth.provider_keys,
+        # A public address is dialled by names that we do not know; the operator said that this is meant.
+        loopback_hosts_only=loopback,
+        cors_origins=tree.cors.origins,
+        default_provider=tree.default_provider,
+        request_bytes=limits.request_bytes,
+        upload_bytes=limits.upload_bytes,
+        reply_bytes=limits.reply_bytes,
+        request_s=limits.request_s,
+        first_event_s=limits.first_event_s,
+        idle_s=limits.idle_s,
+        keep_alive_s=limits.keep_alive_s,
+        calls=limits.calls,
+    )
+
+
+def _mask(key: str, value: Any) -> Any:
+    match value:
+        case dict():
+            items = cast("dict[str, Any]", value)
+            return {name: _mask(name, item) for name, item in items.items()}
+        case list() | tuple():
+            entries = cast("Iterable[Any]", value)
+            return [_mask(key, item) for item in entries]
+        case str() if key in SECRET_FIELDS and value:
+            return MASK
+        case str() if "@" in value and urlsplit(value).password:
+            return value.replace(f":{urlsplit(value).password}@", f":{MASK}@")
+        case _:
+            return value

@@ -1,0 +1,127 @@
+"""Every setting, as the operator's file writes it, with its default. What the layers make of it is `resolved.py`'s."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from isthmusd.observe.log import Level
+from isthmusd.pipeline.resolve import ModelAlias
+from isthmusd.providers.catalog import ProviderOptions
+
+MIB = 1024 * 1024
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may call."""
+
+    anonymous: bool = True
+    """Serve calls without a credential, with the gateway's own provider keys."""
+
+    provider_keys: bool = True
+    """Take a provider's own key as a credential, and send it to that provider."""
+
+
+class Cors(msgspec.Struct, frozen=True, kw_only=True):
+    """Which web pages may call."""
+
+    origins: tuple[str, ...] = ()
+    """Origins such as `https://app.example.com`; `*` stands for any."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes in bytes, times in seconds."""
+
+    request_bytes: Count = 50 * MIB
+    """Largest body of a JSON route."""
+
+    upload_bytes: Count = 512 * MIB
+    """Largest body that Forward streams."""
+
+    reply_bytes: Count = 64 * MIB
+    """Largest whole reply that is held."""
+
+    grpc_message_bytes: Count = 64 * MIB
+    """Largest gRPC message in either direction; stubs must raise their own receive limit."""
+
+    calls: Count = 10_000
+    """Calls at once per worker; the next one gets 503."""
+
+    request_s: Seconds = 600.0
+    """Deadline of a whole reply, or of a stream up to its first event, where the caller gives none."""
+
+    first_event_s: Seconds = 120.0
+    """Longest wait for a stream's first event."""
+
+    idle_s: Seconds = 300.0
+    """Longest silence of a provider within a stream."""
+
+    keep_alive_s: Seconds = 15.0
+    """Silence after which a stream gets a comment."""
+
+    drain_s: Seconds = 600.0
+    """How long a stop waits for calls in flight."""
+
+
+class Grpc(msgspec.Struct, frozen=True, kw_only=True):
+    """The typed surface."""
+
+    reflection: bool | None = None
+    """Serve reflection; unset: only where the listen address is loopback."""
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes to stderr."""
+
+    level: Level = Level.INFO
+    """Lowest level that is written: debug, info, warning or error."""
+
+
+class Tree(msgspec.Struct, frozen=True, kw_only=True):
+    """The root."""
+
+    listen: str = "127.0.0.1:8080"
+    """Public HOST:PORT; port 0 takes any free one."""
+
+    admin: str = "127.0.0.1:9090"
+    """Operators' HOST:PORT, with /metrics and /healthz."""
+
+    data: str | None = None
+    """Directory of everything that must survive a restart; unset: `isthmus` in the user's data directory."""
+
+    workers: Count | None = None
+    """Server processes; unset: one per core."""
+
+    envoy: bool = True
+    """Off: gRPC only, served by one worker on `listen`."""
+
+    allow_public_anonymous: bool = False
+    """Accept that anyone who reaches a non-loopback `listen` may spend the provider keys."""
+
+    auth: Auth = Auth()
+    """Who may call."""
+
+    cors: Cors = Cors()
+    """Which web pages may call."""
+
+    default_provider: str | None = "openai"
+    """Gets the models that nothing names; null: such models are unknown."""
+
+    providers: dict[str, ProviderOptions] = {}
+    """Over the built-in catalogue; an unknown name defines an OpenAI-compatible provider."""
+
+    models: dict[str, ModelAlias] = {}
+    """Names for models: `{provider: NAME, model: NAME}`, or `NAME/NAME`."""
+
+    limits: Limits = Limits()
+    """Sizes and times."""
+
+    grpc: Grpc = Grpc()
+    """The typed surface."""
+
+    log: LogOptions = LogOptions()
+    """What goes to stderr."""
