@@ -1,4 +1,4 @@
-"""Counts and distributions of calls for Prometheus, fed by records. Serving them is for `exposition.py`.
+"""Counts and distributions of calls for Prometheus, fed by records. Serving them is for `edge/admin.py`.
 
 Label values come from closed sets: surfaces, operations, ends, and the names of configured providers (capped). Models,
 tenants and error codes of providers are unbounded and stay in the records.

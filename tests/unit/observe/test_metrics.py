@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from isthmusd.core.record import Attempt, EndReason, Record
-from isthmusd.observe.exposition import forget_worker, render, render_merged
+from isthmusd.edge.admin import merged
 from isthmusd.observe.metrics import MAX_PROVIDERS, Metrics, outcome, status_class
+from prometheus_client import generate_latest
+from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.observe.sample import ATTEMPT, RECORD
@@ -34,7 +36,7 @@ def counted(*records: Record) -> dict[str, float]:
     metrics = Metrics()
     for record in records:
         metrics.write(record)
-    return samples(render(metrics.registry))
+    return samples(generate_latest(metrics.registry))
 
 
 def test_call_is_counted_with_its_duration_first_event_attempts_and_tokens() -> None:
@@ -113,7 +115,7 @@ def test_providers_beyond_the_cap_share_a_label() -> None:
     for number in range(MAX_PROVIDERS + 50):
         metrics.write(replace(RECORD, attempts=(replace(ATTEMPT, provider=f"p{number}"),)))
 
-    shown = samples(render(metrics.registry))
+    shown = samples(generate_latest(metrics.registry))
     assert shown["isthmus_attempts_total{outcome=ok,provider=other}"] == 50
     assert sum(name.startswith("isthmus_attempts_total") for name in shown) == MAX_PROVIDERS + 1
 
@@ -125,7 +127,7 @@ def test_active_calls_go_up_and_down() -> None:
     metrics.opened()
     metrics.closed()
 
-    assert samples(render(metrics.registry))["isthmus_calls_active{}"] == 1
+    assert samples(generate_latest(metrics.registry))["isthmus_calls_active{}"] == 1
 
 
 WORKER = """
@@ -156,11 +158,11 @@ def test_workers_add_up_and_a_dead_one_keeps_its_counters_only(tmp_path: Path) -
         assert second.stdout is not None
         assert first.stdout.readline() + second.stdout.readline() == b"\n\n"
 
-        together = samples(render_merged(tmp_path))
+        together = samples(merged(tmp_path, dict))
         first.kill()
         first.wait()
-        forget_worker(first.pid, tmp_path)
-        afterwards = samples(render_merged(tmp_path))
+        mark_process_dead(first.pid, str(tmp_path))
+        afterwards = samples(merged(tmp_path, dict))
         second.communicate(b"\n")
 
     calls = "isthmus_calls_total{end=complete,operation=chat,provider=openai,status_class=2xx,surface=openai}"
