@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import assert_never
 
 from isthmus.v1 import chat_pb2 as pb
 
@@ -193,8 +192,6 @@ def encode_part(part: Part) -> pb.Part:
             return pb.Part(thinking=thinking, extra_json=join(part.extra))
         case RawPart():
             return pb.Part(raw_json=part.json)
-        case _:
-            assert_never(part)
 
 
 def _encode_image(part: ImagePart) -> pb.Image:
