@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from importlinter.cli import lint_imports
+from isthmusd.providers import catalog
 
 ROOT = Path(__file__).parents[1]
 SERVER = "server/isthmusd"
@@ -198,8 +199,6 @@ def test_tasks_have_an_owner() -> None:
 
 
 def test_providers_are_never_told_apart_by_name() -> None:
-    from isthmusd.providers import catalog  # noqa: PLC0415 the other rules hold without the catalogue
-
     names = set(catalog.env_prefixes())
 
     def judge(source: Source) -> Iterator[str]:
@@ -208,6 +207,8 @@ def test_providers_are_never_told_apart_by_name() -> None:
         for node in ast.walk(source.tree):
             compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
             compared += [node.value] if isinstance(node, ast.MatchValue) else []
+            if any(ast.unparse(side).endswith(("dialect", "surface")) for side in compared):
+                continue  # wire formats are called like the provider that made them
             words = {part.value for side in compared for part in ast.walk(side) if isinstance(part, ast.Constant)}
             for name in words & names:
                 yield f"{node.lineno}: compares {name!r}"

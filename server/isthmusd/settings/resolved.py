@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -128,7 +127,5 @@ def _mask(key: str, value: Any) -> Any:
             return [_mask(key, item) for item in entries]
         case str() if key in SECRET_FIELDS and value:
             return MASK
-        case str() if "@" in value and urlsplit(value).password:
-            return value.replace(f":{urlsplit(value).password}@", f":{MASK}@")
         case _:
             return value

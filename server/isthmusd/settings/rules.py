@@ -6,6 +6,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -46,7 +47,8 @@ def spell_out_models(raw: Raw) -> Raw:
 
 def refuse(tree: Tree) -> None:
     """Raise SettingsError for the first thing that must not be so."""
-    for fault in (_address_fault(tree), *_provider_faults(tree), *_model_faults(tree), *_origin_faults(tree)):
+    # One after the other: later rules rely on what earlier ones demand.
+    for fault in chain(_address_faults(tree), _provider_faults(tree), _model_faults(tree), _origin_faults(tree)):
         if fault is not None:
             raise SettingsError(fault)
 
@@ -60,7 +62,8 @@ def warn(tree: Tree, config: Path | None) -> Iterator[str]:
         yield f"listen: everyone who reaches {tree.listen} can spend your provider keys (allow_public_anonymous)"
     if "*" in tree.cors.origins and tree.auth.anonymous:
         yield "cors.origins: every web page that a user of this machine opens can spend your provider keys"
-    if not any(provider.usable for provider in catalog.build(tree.providers).values() if provider.dialect != "demo"):
+    known = catalog.build(tree.providers)
+    if not any(known[name].usable for name in tree.providers):
         yield "no provider has a key: only demo/echo and callers with their own keys will get answers"
     if config is not None and _holds_secret(tree, config) and stat.S_IMODE(config.stat().st_mode) & 0o044:
         yield f"{config} holds secrets and others may read it: chmod 600, or write ${{NAME}} or file:PATH instead"
@@ -75,23 +78,22 @@ def _alias(name: str, value: object) -> object:
     return {"provider": provider, "model": model}
 
 
-def _address_fault(tree: Tree) -> str | None:
+def _address_faults(tree: Tree) -> Iterator[str | None]:
     addresses: dict[str, Address] = {}
     for key, text in (("listen", tree.listen), ("admin", tree.admin)):
         try:
             addresses[key] = Address.parse(text)
         except InvalidAddress as error:
-            return f"{key}: {error}"
+            yield f"{key}: {error}"
     listen = addresses["listen"]
     if listen.port and listen == addresses["admin"]:
-        return f"admin: {tree.admin} is the listen address too; choose another port"
+        yield f"admin: {tree.admin} is the listen address too; choose another port"
     if tree.auth.anonymous and not listen.is_loopback and not tree.allow_public_anonymous:
-        return (
+        yield (
             f"listen: {tree.listen} can be reached from other machines, and anonymous access is on: anyone could spend "
             "your provider keys. Set auth.anonymous to false (ISTHMUS_AUTH_ANONYMOUS=false), or listen on 127.0.0.1, "
             "or accept it with --allow-public-anonymous"
         )
-    return None
 
 
 def _provider_faults(tree: Tree) -> Iterator[str | None]:

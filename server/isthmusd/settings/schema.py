@@ -86,7 +86,8 @@ def _build_node(kind: Callable[..., Any], raw: Raw, path: str) -> Any:
 def _complaint(kind: Any, error: str) -> str:
     """Reword msgspec's message; it goes right after the path."""
     text, _, at = error.partition(" - at `$")
-    if isinstance(kind, EnumMeta):
-        text = f"expected one of {', '.join(cast('type[StrEnum]', kind))}"
+    for choice in (kind, *get_args(kind)):
+        if isinstance(choice, EnumMeta):
+            text = f"expected one of {', '.join(cast('type[StrEnum]', choice))}"
     text = text.replace("`", "")
     return f"{at.removesuffix('`')}: {text[:1].lower()}{text[1:]}"

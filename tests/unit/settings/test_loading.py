@@ -142,6 +142,15 @@ def test_reflection_is_for_loopback_unless_set(tmp_path: Path, listen: str, refl
             "providers.My Box: a name is made of a-z, 0-9, dot, dash and underscore",
         ),
         (
+            "providers: {openai: {auth: magic}}",
+            "providers.openai.auth: expected one of bearer, x-api-key, api-key, x-goog-api-key, none",
+        ),
+        (
+            "providers: {openai: {base_url: 'http://me:hunter2@127.0.0.1/v1'}}",
+            "providers.openai.base_url: must hold no query, fragment or password; a secret is api_key",
+        ),
+        ("providers: {mybox: {models: [a, a], base_url: 'http://a/v1'}}", "providers.mybox.models: a is there twice"),
+        (
             "providers: {openai: {endpoint: a}, groq: {endpoint: a}}",
             "providers: endpoint: a is there twice",
         ),
