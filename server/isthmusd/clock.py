@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 
@@ -17,8 +16,8 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """The running event loop's time, seconds."""
-        return asyncio.get_running_loop().time()
+        """Seconds on the event loop's scale. The loop's own reading is of the start of its turn, in milliseconds."""
+        return time.monotonic()
 
     def stamp(self) -> Stamp:
         """A fresh random identity."""

@@ -21,7 +21,7 @@ from isthmusd.core.errors import (
 )
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.reply import Provenance, Reply, Stream, Whole
-from isthmusd.core.request import Inbound, Loss, Outbound
+from isthmusd.core.request import Inbound, Loss, Operation, Outbound
 from isthmusd.core.routing import Plan, Target
 from isthmusd.dialects import registry
 from isthmusd.dialects.base import Encoded
@@ -120,8 +120,8 @@ class Attempts:
         return [task.result() for task in tasks]
 
     async def _ask(self, asked: _Asked, target: Target, encoded: Encoded) -> _Answer:
-        async with self.upstream.send(outbound(asked.caller_headers, target, encoded)) as answer:
-            await refuse_errors(answer, target)
+        async with self.upstream.send(_outbound(asked.caller_headers, target, encoded)) as answer:
+            await _refuse_errors(answer, asked.inbound.operation, target)
             body = await answer.read(self.options.reply_bytes)
             return _Answer(answer.status, answer.headers, body)
 
@@ -132,9 +132,9 @@ class Attempts:
             start_by = min(start_by, patience.deadline_at)
         try:
             async with asyncio.timeout_at(start_by):
-                message = outbound(asked.caller_headers, target, exchange.encoded[0])
+                message = _outbound(asked.caller_headers, target, exchange.encoded[0])
                 answer = await connections.enter_async_context(self.upstream.send(message))
-                await refuse_errors(answer, target)
+                await _refuse_errors(answer, asked.inbound.operation, target)
                 headers, provenance = _facts(target, answer.headers, exchange.losses)
                 if _is_json(answer.headers):
                     body = await answer.read(self.options.reply_bytes)
@@ -144,7 +144,7 @@ class Attempts:
                     return Stream(headers=headers, pieces=pieces, provenance=provenance)
         except TimeoutError:
             raise TimedOut("the provider did not begin its answer in time; try again") from None
-        keep_alive = registry.keep_alive(asked.inbound.dialect)
+        keep_alive = registry.served(asked.inbound.dialect, asked.inbound.operation).keep_alive
         running = RunningStream(answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft)
         await running.prime()
         return Stream(headers=headers, pieces=running.pieces(), provenance=provenance)
@@ -170,7 +170,7 @@ class _Answer:
     body: bytes
 
 
-def outbound(caller_headers: Headers, target: Target, encoded: Encoded) -> Outbound:
+def _outbound(caller_headers: Headers, target: Target, encoded: Encoded) -> Outbound:
     """Address an encoded request to a target, with its secret."""
     return Outbound(
         method="POST",
@@ -185,14 +185,14 @@ def outbound(caller_headers: Headers, target: Target, encoded: Encoded) -> Outbo
     )
 
 
-async def refuse_errors(answer: UpstreamReply, target: Target) -> None:
+async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Target) -> None:
     """Raise what an error answer means; return if it is a success."""
     if 200 <= answer.status < 300:
         return
     if answer.status < 400:
         raise Garbled("the provider redirected the call, which is not followed")
     body = await answer.read(ERROR_BYTES)
-    error = registry.decode_error(target.provider.dialect, answer.status, answer.headers, body)
+    error = registry.called(target.provider.dialect, operation).decode_error(answer.status, answer.headers, body)
     if isinstance(error, KeyRejected) and not target.callers_own_key:
         error = Misconfigured(MISCONFIGURED, told=replace(error.told, type=None, detail=error.message))
     raise error

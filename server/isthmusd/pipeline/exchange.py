@@ -4,20 +4,21 @@ completions. Pure decisions; sending is `attempts.py`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isthmusd.core import bridge
 from isthmusd.core.call import Stamp
+from isthmusd.core.chat import ChatRequest
 from isthmusd.core.collect import replay
 from isthmusd.core.completion import CompletionRequest
-from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.embedding import EmbeddingRequest
 from isthmusd.core.profile import Flavour
 from isthmusd.core.request import Inbound, Loss, Operation
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
 from isthmusd.dialects import registry
-from isthmusd.dialects.base import Called, Encoded, Identity, Relay, Served, StreamDecoder
+from isthmusd.dialects.base import Called, Encoded, Identity, Relay, Request, Served, StreamDecoder
 from isthmusd.dialects.translation import Translation
 
 
@@ -52,8 +53,6 @@ BRIDGES = {
 }
 """What is called instead, where a model does not answer the operation natively."""
 
-UNKNOWN_FLAVOUR: dict[Flavour, Operation] = {Flavour.CHAT: Operation.CHAT, Flavour.COMPLETION: Operation.COMPLETION}
-
 
 def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
     """Decide how to ask this target. Raises UnsupportedFeature, InvalidRequest."""
@@ -64,8 +63,6 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
         return _passed(inbound, target, identity, stamp)
     served = registry.served(inbound.dialect, operation)
     called = registry.called(target.provider.dialect, instead or operation)
-    if served is None or called is None:
-        raise UnsupportedFeature(f"{operation} is not available for this model over this protocol yet")
     request = served.decode_request(inbound.body)
     streams = inbound.peeked.stream
     match instead:
@@ -85,7 +82,13 @@ class _Sides:
     target: Target
     stamp: Stamp
 
-    def encode(self, request: Any) -> Encoded:
+    def encode(self, request: Request, streams: bool) -> Encoded:
+        """Write the request. A stream's usage is always asked for, whether or not the caller wants to see it."""
+        match request:
+            case ChatRequest() | CompletionRequest():
+                request = replace(request, stream=streams, include_usage=streams)
+            case EmbeddingRequest():
+                pass
         return self.called.encode_request(request, self.target.model, self.target.provider.profile)
 
     def decode(self, body: bytes) -> Any:
@@ -115,29 +118,30 @@ class _Sides:
 
 
 def _translated(sides: _Sides, request: Any, streams: bool) -> Exchange:
-    return sides.exchange((sides.encode(request),), lambda bodies: sides.decode(bodies[0]), streams)
+    return sides.exchange((sides.encode(request, streams),), lambda bodies: sides.decode(bodies[0]), streams)
 
 
 def _completion_by_chat(sides: _Sides, request: CompletionRequest) -> Exchange:
     chats = bridge.chats_of(request)
     # Several prompts are several chats: they are asked whole and replayed, since their streams cannot be one stream.
     streams = sides.inbound.peeked.stream and len(chats) == 1
-    encoded = tuple(sides.encode(chat) for chat in chats)
+    encoded = tuple(sides.encode(chat, streams) for chat in chats)
     return sides.exchange(
         encoded, lambda bodies: bridge.completion_of([sides.decode(body) for body in bodies], sides.stamp), streams
     )
 
 
 def _chat_by_completion(sides: _Sides, request: Any) -> Exchange:
-    encoded = (sides.encode(bridge.completion_of_chat(request)),)
     streams = sides.inbound.peeked.stream
+    encoded = (sides.encode(bridge.completion_of_chat(request), streams),)
     return sides.exchange(encoded, lambda bodies: bridge.chat_of_completion(sides.decode(bodies[0])), streams)
 
 
 def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) -> Exchange:
     """Same dialect on both sides: the bytes pass."""
     peeked, profile = inbound.peeked, target.provider.profile
-    path = registry.path(target.provider.dialect, inbound.operation, target.model, peeked.stream)
+    called = registry.called(target.provider.dialect, inbound.operation)
+    path = called.path(target.model, peeked.stream)
     body = identity.splice(inbound.body, peeked, target.model, profile)
 
     def read(bodies: Sequence[bytes]) -> Answered:
@@ -146,9 +150,6 @@ def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) 
     def replayed(bodies: Sequence[bytes]) -> Any:
         # A server that ignores `stream` answers whole; a caller who reads events still gets them.
         served = registry.served(inbound.dialect, inbound.operation)
-        called = registry.called(target.provider.dialect, inbound.operation)
-        if served is None or called is None:
-            raise UnsupportedFeature("the provider did not stream, and this answer cannot be turned into a stream")
         encoder = served.stream_encoder(stamp, peeked.include_usage)
         return encoder.feed(replay(called.decode_response(bodies[0], stamp)))
 

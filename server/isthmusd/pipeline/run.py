@@ -53,7 +53,7 @@ async def run(gateway: Gateway, arrival: Arrival) -> AsyncIterator[Reply]:
 def understand(arrival: Arrival, limit: int) -> Inbound:
     """Read what decisions need out of a body. Raises InvalidRequest, RequestTooLarge, UnsupportedMediaType."""
     check_body(arrival, limit)
-    peeked = registry.peek(arrival.dialect, arrival.operation, arrival.body)
+    peeked = registry.served(arrival.dialect, arrival.operation).peek(arrival.body)
     if arrival.stream:
         peeked = replace(peeked, stream=True)
     operation = arrival.operation if arrival.operation is not Operation.AUTO else _auto(peeked)

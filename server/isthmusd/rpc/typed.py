@@ -13,6 +13,7 @@ import grpc.aio
 from isthmusd.core.errors import Bug, GatewayError
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.request import Arrival, Operation
+from isthmusd.dialects.isthmus import name_provider, name_provider_of_stream
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.run import Gateway, run
 from isthmusd.rpc.call import Context, Reader
@@ -33,6 +34,7 @@ class TypedCalls:
             match reply:
                 case Whole():
                     await context.send_initial_metadata(metadata(arrival, reply))
+                    name_provider(reply.body, reply.provenance.provider or "")
                     return reply.body
                 case Stream():
                     raise Bug("a whole answer was asked for")
@@ -44,7 +46,11 @@ class TypedCalls:
             match reply:
                 case Stream():
                     await context.send_initial_metadata(metadata(arrival, reply))
+                    unnamed = True
                     async for piece in reply.pieces:
+                        if unnamed:
+                            name_provider_of_stream(piece, reply.provenance.provider or "")
+                            unnamed = False
                         await context.write(piece)
                 case Whole():
                     raise Bug("a stream was asked for")
