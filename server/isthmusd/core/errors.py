@@ -21,8 +21,11 @@ GatewayError                 http_status, type, code, reason, retryable, fall_ba
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
+
+WORD = re.compile(r"[A-Z0-9]+")
 
 
 class GatewayError(Exception):
@@ -34,7 +37,7 @@ class GatewayError(Exception):
     """OpenAI's `error.type`."""
     code: str | None = "internal"
     """OpenAI's `error.code`; the default of the class unless the instance knows better."""
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     """True if the same call may succeed when sent again (`x-should-retry`)."""
     fall_back: ClassVar[bool] = False
     """True if another target might answer."""
@@ -60,7 +63,9 @@ class GatewayError(Exception):
     @property
     def reason(self) -> str:
         """UPPER_SNAKE reason for `google.rpc.ErrorInfo`, at most 63 characters."""
-        return (self.code or self.type).upper().replace("-", "_").replace(".", "_")[:63]
+        words = "_".join(WORD.findall((self.code or self.type).upper()))
+        named = words if words[:1].isalpha() else f"E_{words}"
+        return named[:63].rstrip("_")
 
 
 class CallerError(GatewayError):
@@ -255,7 +260,7 @@ class Interrupted(UpstreamError):
 
 
 class Exhausted(UpstreamError):
-    """Every target failed. It takes the status, type and code of the last attempt's error."""
+    """Every target failed. It speaks with the voice of the last attempt's error."""
 
     fall_back = False
 
@@ -270,6 +275,7 @@ class Exhausted(UpstreamError):
             told=replace(last.told, type=last.type),
         )
         self.attempts = attempts
+        self.retryable = last.retryable
 
 
 class Bug(GatewayError):

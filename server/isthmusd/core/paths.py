@@ -67,7 +67,7 @@ def _refuse_escapes(rest: str, decoded: bytes) -> None:
         if any(byte < 0x20 or byte == 0x7F for byte in text) or b"#" in text:
             raise InvalidRequest("the path must not hold control characters or '#'", code="invalid_path")
     # What a second decoding would open up is refused too: a provider may decode twice.
-    if any(mark in decoded.lower() for mark in (b"%2e%2e", b"%2f", b"%5c")):
+    if any(mark in decoded.lower() for mark in (b"%2e", b"%2f", b"%5c")):
         raise InvalidRequest("the path must not be percent-encoded twice", code="invalid_path")
 
 
@@ -82,5 +82,5 @@ def _refuse_owned(method: str, name: str, *, verbatim: bool) -> None:
     if (method, name) in FORWARDED_ON_OWNED and verbatim:
         return
     if method in served:
-        raise NotFound("write this path without percent-encoding")
+        raise NotFound("the gateway answers this path itself: call it as it is documented, without percent-encoding")
     raise MethodNotAllowed(f"use {' or '.join(sorted(served))} here")

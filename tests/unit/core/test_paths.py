@@ -1,0 +1,133 @@
+"""Which paths Forward carries: none that leaves the provider's base URL, none that the gateway answers itself."""
+
+from __future__ import annotations
+
+import pytest
+from isthmusd.core.errors import InvalidRequest, MethodNotAllowed, NotFound
+from isthmusd.core.paths import OWNED, forward_path
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "query"),
+    [
+        ("/v1/files", "files", ""),
+        ("/v1/proxy/files", "files", ""),
+        ("/v1/files?limit=2&after=a%2Fb", "files", "?limit=2&after=a%2Fb"),
+        ("/v1/files?", "files", "?"),
+        ("/v1/files/a%20b%C3%A9", "files/a%20b%C3%A9", ""),
+        ("/v1/files/a..b", "files/a..b", ""),
+        ("/v1/files/...", "files/...", ""),
+        ("/v1/files/x?path=../../etc", "files/x", "?path=../../etc"),
+        ("/v1/files/50%25", "files/50%25", ""),
+        ("/v1/threads/t_1/runs/", "threads/t_1/runs/", ""),
+        ("/v1/chat/completions/id_1", "chat/completions/id_1", ""),
+    ],
+)
+def test_paths_keep_their_encoding_below_the_prefix(raw: str, path: str, query: str) -> None:
+    assert forward_path("GET", raw, served_here=True) == (path, query)
+
+
+@pytest.mark.parametrize("raw", ["/v2/files", "/", "", "/v1", "//v1/files", "http://h/v1/files", "/V1/files"])
+def test_paths_outside_the_prefix_do_not_exist(raw: str) -> None:
+    with pytest.raises(NotFound):
+        forward_path("GET", raw, served_here=True)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "../admin",
+        "files/..",
+        "files/../admin",
+        "./files",
+        "%2e%2e/admin",
+        "%2E./admin",
+        ".%2e/admin",
+        "files/%2e%2e%2fadmin",
+        "files%2f..%2fadmin",
+        "files/%2e",
+        "/evil.example/files",
+        "files//x",
+        "files%2f%2fx",
+        "%2f%2fevil.example",
+        "%2ffiles",
+        "files\\..\\admin",
+        "files%5cadmin",
+        "files/%5C%2e%2e",
+        "files%00",
+        "files%0d%0ahost:x",
+        "files%7f",
+        "files%23x",
+        "files#x",
+    ],
+)
+@pytest.mark.parametrize("prefix", ["/v1/", "/v1/proxy/"])
+def test_paths_that_could_leave_the_base_url_are_refused(prefix: str, rest: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        forward_path("GET", prefix + rest, served_here=True)
+
+    assert refused.value.code == "invalid_path"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["%252e%252e/admin", "files/%252E%252e", "a/.%252e/b", "a/%252e./b", "a%252fb", "a%252Fb", "a%255cb", "a%255Cb"],
+)
+def test_paths_encoded_twice_are_refused(rest: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        forward_path("GET", f"/v1/{rest}", served_here=True)
+
+    assert refused.value.code == "invalid_path"
+
+
+@pytest.mark.parametrize("path", OWNED)
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+def test_other_methods_on_owned_paths_are_not_allowed(method: str, path: str) -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        forward_path(method, f"/v1/{path}", served_here=True)
+
+    assert " or ".join(sorted(OWNED[path])) in refused.value.message
+
+
+@pytest.mark.parametrize("rest", ["chat%2Fcompletions", "%63hat/completions", "chat/completions/", "%65mbeddings"])
+def test_owned_paths_in_disguise_do_not_exist(rest: str) -> None:
+    with pytest.raises(NotFound):
+        forward_path("POST", f"/v1/{rest}", served_here=True)
+
+
+def test_stored_chat_completions_are_the_providers() -> None:
+    assert forward_path("GET", "/v1/chat/completions", served_here=True).path == "chat/completions"
+
+    with pytest.raises(MethodNotAllowed):
+        forward_path("GET", "/v1/chat%2Fcompletions", served_here=True)
+
+
+@pytest.mark.parametrize("rest", ["credentials/abc", "credentials%2Fabc", "proxy/credentials/a/b"])
+@pytest.mark.parametrize("served_here", [True, False])
+def test_nothing_below_credentials_reaches_a_provider(rest: str, served_here: bool) -> None:
+    with pytest.raises(NotFound):
+        forward_path("DELETE", f"/v1/{rest}", served_here=served_here)
+
+
+def test_a_model_of_ones_own_is_deleted_at_the_provider() -> None:
+    assert forward_path("DELETE", "/v1/models/ft:x", served_here=True).path == "models/ft:x"
+
+    for method in ("PUT", "POST", "PATCH"):
+        with pytest.raises(MethodNotAllowed):
+            forward_path(method, "/v1/models/ft:x", served_here=True)
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "embeddings", "responses", "moderations"])
+def test_typed_forward_carries_what_providers_serve_too(path: str) -> None:
+    assert forward_path("POST", f"/v1/{path}", served_here=False).path == path
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "auto"), ("POST", "credentials"), ("GET", "models")])
+def test_typed_forward_does_not_carry_what_only_the_gateway_serves(method: str, path: str) -> None:
+    with pytest.raises(NotFound):
+        forward_path(method, f"/v1/{path}", served_here=False)
+
+
+def test_typed_forward_keeps_to_the_methods_of_owned_paths() -> None:
+    with pytest.raises(MethodNotAllowed):
+        forward_path("DELETE", "/v1/embeddings", served_here=False)
