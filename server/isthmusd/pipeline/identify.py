@@ -16,7 +16,9 @@ from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-JWT = re.compile(r"eyJ[\w-]*\.[\w-]*\.[\w-]*")
+TOKEN = re.compile(r"[\x21-\x7e]+")
+JWT = re.compile(r"eyJ[\w-]*(?:\.[\w-]*){2,4}")
+"""Signed (three parts) or encrypted (five)."""
 KEY_HEADERS = ("x-api-key", "api-key")
 WEBSOCKET_KEY = "openai-insecure-api-key."
 ANONYMOUS = Principal(
@@ -109,20 +111,23 @@ def token_of(headers: Headers) -> str | None:
     if values:
         scheme, _, token = values[0].partition(" ")
         token = token.strip()
-        if len(values) > 1 or scheme.lower() != "bearer" or not token or not token.isascii() or " " in token:
+        if len(values) > 1 or scheme.lower() != "bearer" or not TOKEN.fullmatch(token):
             raise Unauthenticated("the Authorization header must be one 'Bearer <key>'")
         return token
     for name in KEY_HEADERS:
         values = headers.get(name)
         if values:
-            if len(values) > 1 or not values[0] or not values[0].isascii() or " " in values[0]:
+            if len(values) > 1 or not TOKEN.fullmatch(values[0]):
                 raise Unauthenticated(f"the {name} header must hold one key")
             return values[0]
-    for value in headers.get("sec-websocket-protocol", ()):
-        for protocol in value.split(","):
-            if protocol.strip().startswith(WEBSOCKET_KEY):
-                return protocol.strip().removeprefix(WEBSOCKET_KEY) or None
-    return None
+    offered = ",".join(headers.get("sec-websocket-protocol", ())).split(",")
+    keys = [protocol.strip() for protocol in offered if protocol.strip().startswith(WEBSOCKET_KEY)]
+    if not keys:
+        return None
+    token = keys[0].removeprefix(WEBSOCKET_KEY)
+    if len(keys) > 1 or not TOKEN.fullmatch(token):
+        raise Unauthenticated(f"one WebSocket sub-protocol must be '{WEBSOCKET_KEY}<key>'")
+    return token
 
 
 def request_id_of(headers: Headers) -> str | None:
@@ -133,10 +138,10 @@ def request_id_of(headers: Headers) -> str | None:
 
 def is_loopback_host(authority: str) -> bool:
     """Tell whether a `host[:port]` names this machine."""
-    host = urlsplit(f"//{authority}").hostname or ""
-    if host in LOOPBACK_NAMES or host.endswith(".localhost"):
-        return True
     try:
+        host = urlsplit(f"//{authority}").hostname or ""
+        if host in LOOPBACK_NAMES or host.endswith(".localhost"):
+            return True
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
@@ -167,8 +172,8 @@ def _positive_seconds(text: str) -> float:
 
 
 def _project(headers: Headers) -> str | None:
-    parent = first(headers, "x-bt-parent")
-    return first(headers, "x-isthmus-project") or (parent.removeprefix("project_name:") if parent else None)
+    kind, _, name = (first(headers, "x-bt-parent") or "").partition(":")
+    return first(headers, "x-isthmus-project") or (name if kind == "project_name" else None) or None
 
 
 def _cache_mode(headers: Headers) -> str:
@@ -182,7 +187,7 @@ def _cache_ttl(headers: Headers) -> int | None:
     text = _wish(headers, "x-isthmus-cache-ttl")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_TTL_S:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_TTL_S:
         raise InvalidRequest(
             f"x-isthmus-cache-ttl must be whole seconds from 1 to {MAX_TTL_S}", param="x-isthmus-cache-ttl"
         )
