@@ -14,6 +14,7 @@ from coverage import Coverage
 from coverage.exceptions import NoDataError
 
 PURE = ("core", "framing", "dialects", "providers")
+MAX_SHOWN_LINES = 20
 ROOT = Path(__file__).parents[1]
 
 
@@ -74,8 +75,16 @@ def shortfalls(report: Report) -> list[str]:
         sys.stdout.write(f"coverage of the {name} half: {lines:.1f} % of lines, {branches:.1f} % of branches\n")
         if lines < floor.lines or branches < floor.branches:
             complaints.append(f"the {name} half needs {floor.lines} % of lines and {floor.branches} % of branches")
-            complaints += [f"  {file}: {m.missing_lines}" for file, m in sorted(files.items()) if m.missing_lines]
+            complaints += [f"  {file}: {shown(m)}" for file, m in sorted(files.items()) if m.missing_lines]
     return complaints
+
+
+def shown(measured: Measured) -> str:
+    """Give the share of a file and the first lines that were missed."""
+    share = percent(measured.summary.covered_lines, measured.summary.num_statements)
+    first = ", ".join(str(line) for line in measured.missing_lines[:MAX_SHOWN_LINES])
+    more = ", ..." if len(measured.missing_lines) > MAX_SHOWN_LINES else ""
+    return f"{share:.0f} %, not lines {first}{more}"
 
 
 def main() -> int:

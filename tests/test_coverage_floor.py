@@ -37,7 +37,7 @@ def test_one_missed_line_of_the_pure_half_is_named() -> None:
 
     assert shortfalls(report) == [
         "the pure half needs 100 % of lines and 95 % of branches",
-        "  server/isthmusd/core/a.py: [1]",
+        "  server/isthmusd/core/a.py: 99 %, not lines 1",
     ]
 
 

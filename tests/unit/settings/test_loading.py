@@ -332,3 +332,12 @@ providers:
 
     assert tuple(options.models or ()) == ("tiny",)
     assert options.accepts == {"stream_options": False}
+
+
+def test_what_exposes_the_gateway_is_warned_of(tmp_path: Path) -> None:
+    text = "admin: 0.0.0.0:9090\ncors: {origins: ['*']}\nproviders: {openai: {api_key: '${KEY}'}}\n"
+
+    admin, cors = loaded(tmp_path, text, {"KEY": "sk-1"}).warnings
+
+    assert admin == "admin: 0.0.0.0:9090 shows metrics to everyone who reaches it"
+    assert cors.startswith("cors.origins: every web page")
