@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from isthmusd import settings
 from isthmusd.edge.errors import EdgeError
 from isthmusd.edge.supervisor import Supervisor
 
+LOG = logging.getLogger(__name__)
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -46,21 +46,23 @@ def serve(  # noqa: PLR0917 - one parameter per flag is how typer works
         "admin": admin,
         "data": data and str(data),
         "workers": workers,
+        "envoy": False if no_envoy else None,
         "allow_public_anonymous": allow_public_anonymous or None,
     }
     overrides = {name: value for name, value in flags.items() if value is not None}
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
     try:
-        asyncio.run(_run(config, overrides, with_envoy=not no_envoy))
+        asyncio.run(_run(config, overrides))
     except (EdgeError, settings.SettingsError) as error:
         typer.echo(f"isthmus: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-async def _run(config: Path | None, overrides: Mapping[str, object], *, with_envoy: bool) -> None:
+async def _run(config: Path | None, overrides: Mapping[str, object]) -> None:
     resolved = settings.load(config, os.environ, overrides)
-    options = dataclasses.replace(resolved.edge, with_envoy=with_envoy)
-    await Supervisor(options, resolved.dump(), os.environ, announce=_announce).run()
+    for warning in resolved.warnings:
+        LOG.warning("%s", warning)
+    await Supervisor(resolved.edge, resolved.dump(), os.environ, announce=_announce).run()
 
 
 def _announce(line: str) -> None:

@@ -58,12 +58,11 @@ class EnvoyAdmin:
         """Close the listeners and return when no call is in flight any more, or at the limit, or if Envoy is gone."""
         try:
             async with asyncio.timeout(limit_s):
-                if await self.busy() == (0, 0):
-                    await self._ask("POST", "/drain_listeners")
-                else:
-                    # Over the next second every answer tells its client to go elsewhere; then the listeners close.
+                if await self.busy() != (0, 0):
+                    # From now on every answer tells its client to go elsewhere; the listeners stay open meanwhile.
                     await self._ask("POST", "/drain_listeners?graceful&skip_exit")
                     await asyncio.sleep(LISTENER_CLOSES_S)
+                await self._ask("POST", "/drain_listeners")
                 await self._quiet()
         except TimeoutError:
             LOG.warning("calls that are still in flight after %g s are cut", limit_s)
