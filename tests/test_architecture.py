@@ -43,7 +43,7 @@ MACHINE_PATHS = re.compile(
     r"/(?:work|tmp|root)/(?:main|shared|bash_jobs|h|\.cache|\.pyenv)\b|/home/(?!user\b|app\b|isthmus\b)\w+/"
 )
 SILENCING = re.compile(r"#\s*(?:noqa|type:\s*ignore|pyright:\s*ignore|pragma:\s*no\s*cover)(?P<rest>.*)")
-REASONED = re.compile(r"(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*|\[\w+(?:,\s*\w+)*\]|)\s+\S+(?:\s+\S+)+")
+REASONED = re.compile(r"(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*|\[[\w-]+(?:,\s*[\w-]+)*\]|)\s+\S+(?:\s+\S+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
