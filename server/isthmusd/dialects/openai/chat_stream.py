@@ -1,0 +1,189 @@
+"""The streamed chat completion: deltas of a choice, both ways. Chunks around them are `chunk_decoder.py` and
+`chunk_encoder.py`.
+
+Source: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import msgspec
+
+from isthmusd.core.call import Stamp
+from isthmusd.core.chat import Extra, JsonText, RawPart, TextPart, ThinkingPart
+from isthmusd.core.events import (
+    AudioDelta,
+    Event,
+    RawDelta,
+    RefusalDelta,
+    RoleDelta,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingSignature,
+    ToolCallDelta,
+    ToolCallStart,
+)
+from isthmusd.core.profile import Profile
+from isthmusd.dialects.openai.chat_response import tool_call_id
+from isthmusd.dialects.openai.chunk_decoder import ChunkDecoder
+from isthmusd.dialects.openai.chunk_encoder import ChunkEncoder, Delta, unstarted
+from isthmusd.dialects.openai.content import decode_content
+from isthmusd.dialects.openai.errors import answer_fault
+from isthmusd.dialects.openai.message import take_reasoning
+from isthmusd.dialects.openai.tools import arguments_of
+from isthmusd.framing.fields import Fields, drop_none, json_text
+
+
+def chat_decoder(stamp: Stamp, profile: Profile) -> ChunkDecoder:
+    """Make the decoder of one streamed chat answer."""
+    reader = _DeltaReader(stamp)
+    return ChunkDecoder(reader.read, fallback_id=f"chatcmpl-{stamp.id}", stamp=stamp, profile=profile)
+
+
+def chat_encoder(stamp: Stamp, include_usage: bool) -> ChunkEncoder:
+    """Make the encoder of one streamed chat answer."""
+    start = unstarted(stamp, "chatcmpl")
+    return ChunkEncoder(
+        "chat.completion.chunk", _write_delta, nothing={"delta": {}}, start=start, include_usage=include_usage
+    )
+
+
+@dataclass(slots=True)
+class _Call:
+    index: int
+    id: str
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What was seen of one choice."""
+
+    has_role: bool = False
+    has_text: bool = False
+    calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
+    """Open tool calls by the index that the server writes; the same index may be used for several calls."""
+    last: _Call | None = None
+    taken: set[int] = field(default_factory=set[int])
+
+
+class _DeltaReader:
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+        self._progress: dict[int, _Progress] = {}
+
+    def read(self, choice: int, fields: Fields) -> list[Event]:
+        delta = fields.object("delta")
+        events: list[Event] = []
+        if delta is None:
+            return events
+        seen = self._progress.setdefault(choice, _Progress())
+        role = delta.text("role")
+        # Some servers repeat the role in every chunk.
+        if role and not seen.has_role:
+            seen.has_role = True
+            events.append(RoleDelta(choice=choice, role=role))
+        thinking = take_reasoning(delta)
+        if thinking:
+            events.append(ThinkingDelta(choice=choice, text=thinking))
+        events += _content(choice, delta, seen)
+        refusal = delta.text("refusal")
+        if refusal:
+            events.append(RefusalDelta(choice=choice, text=refusal))
+        audio = delta.json("audio")
+        if audio is not None:
+            events.append(AudioDelta(choice=choice, json=audio))
+        opaque = self._tool_calls(choice, delta, seen, events)
+        extra: Extra = tuple((name, text) for name, text in delta.rest() if text != "null") + opaque
+        if extra:
+            events.append(RawDelta(choice=choice, extra=extra))
+        return events
+
+    def _tool_calls(self, choice: int, delta: Fields, seen: _Progress, events: list[Event]) -> Extra:
+        """Add the events of function calls; give back pieces of other calls, and members beyond a call's start."""
+        opaque: list[object] = []
+        for place, raw in enumerate(delta.items("tool_calls") or []):
+            entry = Fields.of(raw, f"{delta.at('tool_calls')}[{place}]", answer_fault)
+            function = entry.object("function")
+            if function is None:
+                opaque.append(raw)
+                continue
+            entry.text("type")
+            index, name_id, name = entry.integer("index"), entry.text("id") or "", function.text("name") or ""
+            arguments, extra = arguments_of(function), entry.rest()
+            call = _open_call(seen, index, name_id, name)
+            if call is None:
+                call = self._start_call(choice, seen, index, name_id)
+                events.append(ToolCallStart(choice=choice, index=call.index, id=call.id, name=name, extra=extra))
+            elif extra:
+                opaque.append(drop_none({"index": call.index}, extra))
+            if arguments:
+                events.append(ToolCallDelta(choice=choice, index=call.index, arguments=arguments))
+        return (("tool_calls", json_text(msgspec.json.encode(opaque))),) if opaque else ()
+
+    def _start_call(self, choice: int, seen: _Progress, index: int | None, call_id: str) -> _Call:
+        wanted = index if index is not None else len(seen.taken)
+        free = wanted if wanted not in seen.taken else max(seen.taken) + 1
+        call = _Call(index=free, id=call_id or tool_call_id(self._stamp, choice, free))
+        seen.taken.add(free)
+        seen.calls[free if index is None else index] = seen.last = call
+        return call
+
+
+def _open_call(seen: _Progress, index: int | None, call_id: str, name: str) -> _Call | None:
+    """Find the call that a piece continues. Servers exist that write no index, or index 0 for every parallel call
+    (Gemini's compatible endpoint), so a piece with a name and another id opens a call."""
+    candidate = seen.last if index is None else seen.calls.get(index)
+    if candidate is None:
+        return None
+    opens = bool(name) and (bool(call_id) or index is None) and call_id != candidate.id
+    return None if opens else candidate
+
+
+def _content(choice: int, delta: Fields, seen: _Progress) -> list[Event]:
+    events: list[Event] = []
+    for part in decode_content(delta.raw("content"), delta.at("content"), answer_fault) or ():
+        match part:
+            case TextPart(text=text):
+                # The first text counts even if empty: it tells an empty answer from none.
+                if text or not seen.has_text:
+                    events.append(TextDelta(choice=choice, text=text))
+                seen.has_text = True
+            case ThinkingPart(text=text):
+                events.append(ThinkingDelta(choice=choice, text=text))
+            case RawPart(json=json):
+                # Mistral streams references between texts: https://docs.mistral.ai/capabilities/citations/
+                events.append(RawDelta(choice=choice, extra=(("content", JsonText(f"[{json}]")),)))
+            case _:
+                raise delta.fault("'content' holds a part that no answer can have.", "content")
+    return events
+
+
+def _write_delta(event: Delta) -> dict[str, object] | None:
+    delta: dict[str, object]
+    match event:
+        case RoleDelta():
+            delta = {"role": event.role}
+        case TextDelta():
+            delta = {"content": event.text}
+        case ThinkingDelta():
+            delta = {"reasoning_content": event.text}
+        case RefusalDelta():
+            delta = {"refusal": event.text}
+        case AudioDelta():
+            delta = {"audio": msgspec.Raw(event.json)}
+        case ToolCallStart():
+            function = {"name": event.name, "arguments": ""}
+            head = {"index": event.index, "id": event.id, "type": "function", "function": function}
+            delta = {"tool_calls": [drop_none(head, event.extra)]}
+        case ToolCallDelta():
+            delta = {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
+        case RawDelta():
+            delta = drop_none({}, event.extra)
+        case ThinkingSignature():
+            # Has no form on this wire.
+            return None
+        case _:
+            assert_never(event)
+    return {"delta": delta}

@@ -1,0 +1,102 @@
+"""OpenAI's format on both sides: bytes pass, but for a splice of top-level members. Watching the answer is `tap.py`.
+
+The answer's `model` is left as it is: `model` in an answer is the provider's, never the alias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from isthmusd.core.errors import Garbled
+from isthmusd.core.profile import Profile
+from isthmusd.core.request import Operation, Peeked
+from isthmusd.core.usage import Usage
+from isthmusd.dialects.openai.chunk_watch import ChunkWatch
+from isthmusd.dialects.openai.responses_watch import ResponsesWatch, usage_in
+from isthmusd.dialects.openai.tap import Tap
+from isthmusd.dialects.openai.usage import decode_usage
+from isthmusd.framing.members import find_spans, splice
+
+_ASKED = b'{"include_usage":true}'
+
+
+class _Whole(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_WHOLE = msgspec.json.Decoder(_Whole)
+
+_CHUNKED = frozenset({Operation.CHAT, Operation.COMPLETION})
+"""Operations whose streams have `stream_options`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIIdentity:
+    """Identity of one operation."""
+
+    operation: Operation
+
+    def splice(self, body: bytes, peeked: Peeked, model: str, profile: Profile) -> bytes:
+        """Replace the model's value if it differs, and ask for usage on streams where the profile allows it."""
+        replacements: dict[str, bytes] = {}
+        insertions: list[tuple[str, bytes]] = []
+        if model != peeked.model:
+            _put("model", msgspec.json.encode(model), peeked, replacements, insertions)
+        if self._asks_for_usage(peeked, profile):
+            _put("stream_options", _asking(body, peeked), peeked, replacements, insertions)
+        return splice(body, peeked.spans, replacements, insertions)
+
+    def tap(self, peeked: Peeked, body_size: int, profile: Profile) -> Tap:
+        """Watch a streamed answer."""
+        if self.operation is Operation.RESPONSES:
+            return Tap(ResponsesWatch(), body_size)
+        watch = ChunkWatch(
+            hides_usage=self._asks_for_usage(peeked, profile),
+            ends_with_done=profile.stream_ends_with_done,
+        )
+        return Tap(watch, body_size)
+
+    def usage_of(self, body: bytes) -> Usage | None:
+        """Read the usage of a whole answer. Raises Garbled if it is not a JSON object."""
+        if self.operation is Operation.RESPONSES:
+            return usage_in(body)
+        try:
+            usage = _WHOLE.decode(body).usage
+            if not body.isascii():
+                body.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Garbled("The provider's answer is not a JSON object; try again.") from error
+        return decode_usage(usage)
+
+    def _asks_for_usage(self, peeked: Peeked, profile: Profile) -> bool:
+        """Whether the gateway itself asks, so that it must also hide the answer."""
+        asks = peeked.stream and not peeked.include_usage and profile.accepts_stream_options
+        return asks and self.operation in _CHUNKED
+
+
+def _put(
+    name: str,
+    value: bytes,
+    peeked: Peeked,
+    replacements: dict[str, bytes],
+    insertions: list[tuple[str, bytes]],
+) -> None:
+    if name in peeked.spans:
+        replacements[name] = value
+    else:
+        insertions.append((name, value))
+
+
+def _asking(body: bytes, peeked: Peeked) -> bytes:
+    """Give `stream_options` with the wish for usage in it, the caller's own options unchanged."""
+    start, end = peeked.spans.get("stream_options", (0, 0))
+    options = body[start:end]
+    if not options.startswith(b"{"):
+        # Absent or null. A value of another type stays, for the provider to refuse.
+        return _ASKED if options in (b"", b"null") else options
+    spans = find_spans(options)
+    if "include_usage" in spans:
+        return splice(options, spans, {"include_usage": b"true"})
+    return splice(options, spans, {}, [("include_usage", b"true")])

@@ -1,0 +1,37 @@
+"""Which dialect does what: two tables, one per half. How a format looks is the business of its folder."""
+
+from __future__ import annotations
+
+from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.request import Operation
+from isthmusd.dialects import isthmus, openai
+from isthmusd.dialects.base import Called, Identity, Served
+
+_SERVED: dict[str, dict[Operation, Served]] = {"isthmus": isthmus.SERVED, "openai": openai.SERVED}
+_CALLED: dict[str, dict[Operation, Called]] = {"openai": openai.CALLED}
+_IDENTITY: dict[str, dict[Operation, Identity]] = {"openai": openai.IDENTITY}
+
+
+def served(dialect: str, operation: Operation) -> Served:
+    """Give the half that callers of an operation speak. Raises UnsupportedFeature."""
+    half = _SERVED.get(dialect, {}).get(operation)
+    if half is None:
+        raise _unsupported(operation)
+    return half
+
+
+def called(dialect: str, operation: Operation) -> Called:
+    """Give the half that a provider of an operation understands. Raises UnsupportedFeature."""
+    half = _CALLED.get(dialect, {}).get(operation)
+    if half is None:
+        raise _unsupported(operation)
+    return half
+
+
+def identity(dialect: str, operation: Operation) -> Identity | None:
+    """Give the way of bytes that need no translation; None if the dialect has no such way for the operation."""
+    return _IDENTITY.get(dialect, {}).get(operation)
+
+
+def _unsupported(operation: Operation) -> UnsupportedFeature:
+    return UnsupportedFeature(f"The provider of this model offers no {operation.value} call: choose another model.")
