@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from isthmusd.core import bridge
+from isthmusd.core import bridge as bridging
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatRequest
-from isthmusd.core.collect import replay
 from isthmusd.core.completion import CompletionRequest
 from isthmusd.core.embedding import EmbeddingRequest
+from isthmusd.core.errors import UpstreamError
+from isthmusd.core.events import Event
 from isthmusd.core.profile import Flavour
+from isthmusd.core.replay import replay
 from isthmusd.core.request import Inbound, Loss, Operation
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
@@ -74,6 +77,41 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
             return _chat_by_completion(_Sides(served, called, inbound, target, stamp), request)
 
 
+Mapper = Callable[[Sequence[Event]], list[Event]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bridge:
+    """How the target's canonical answers become one of the caller's kind."""
+
+    join: Callable[[Sequence[Any]], Any]
+    mapper: Callable[[], Mapper]
+    """A fresh mapper of one stream's events."""
+    losses: tuple[Loss, ...] = ()
+
+
+class _Mapped:
+    """A decoder whose events are mapped on their way."""
+
+    def __init__(self, decoder: StreamDecoder, mapper: Mapper) -> None:
+        self._decoder = decoder
+        self._mapper = mapper
+
+    @property
+    def failure(self) -> UpstreamError | None:
+        return self._decoder.failure
+
+    @property
+    def ended(self) -> bool:
+        return self._decoder.ended
+
+    def feed(self, data: bytes) -> list[Event]:
+        return self._mapper(self._decoder.feed(data))
+
+    def close(self) -> list[Event]:
+        return self._mapper(self._decoder.close())
+
+
 @dataclass(frozen=True, slots=True)
 class _Sides:
     served: Served
@@ -100,41 +138,55 @@ class _Sides:
     def encoder(self) -> Any:
         return self.served.stream_encoder(self.stamp, self.inbound.peeked.include_usage)
 
-    def exchange(self, encoded: tuple[Encoded, ...], join: Callable[[Sequence[bytes]], Any], streams: bool) -> Exchange:
-        """Assemble an exchange whose whole answers `join` turns into one canonical answer of the caller's kind."""
+    def exchange(self, bridge: _Bridge, encoded: tuple[Encoded, ...], streams: bool) -> Exchange:
+        """Assemble an exchange out of what is asked and how its answers become the caller's kind."""
 
         def read(bodies: Sequence[bytes]) -> Answered:
-            response = join(bodies)
+            response = bridge.join([self.decode(body) for body in bodies])
             return Answered(body=self.served.encode_response(response), usage=response.usage)
 
         def relay() -> Relay:
-            return Translation(self.decoder(), self.encoder())
+            return Translation(_Mapped(self.decoder(), bridge.mapper()), self.encoder(), len(encoded[0].body))
 
         def replayed(bodies: Sequence[bytes]) -> Any:
-            return self.encoder().feed(replay(join(bodies)))
+            return self.encoder().feed(replay(bridge.join([self.decode(body) for body in bodies])))
 
-        losses = tuple(loss for one in encoded for loss in one.losses)
+        losses = (*bridge.losses, *(loss for one in encoded for loss in one.losses))
         return Exchange(encoded=encoded, streams=streams, read=read, relay=relay, replay=replayed, losses=losses)
 
 
-def _translated(sides: _Sides, request: Any, streams: bool) -> Exchange:
-    return sides.exchange((sides.encode(request, streams),), lambda bodies: sides.decode(bodies[0]), streams)
+def _translated(sides: _Sides, request: Request, streams: bool) -> Exchange:
+    straight = _Bridge(join=lambda responses: responses[0], mapper=lambda: list)
+    return sides.exchange(straight, (sides.encode(request, streams),), streams)
 
 
 def _completion_by_chat(sides: _Sides, request: CompletionRequest) -> Exchange:
-    chats = bridge.chats_of(request)
+    chats = bridging.chats_of(request)
     # Several prompts are several chats: they are asked whole and replayed, since their streams cannot be one stream.
     streams = sides.inbound.peeked.stream and len(chats) == 1
-    encoded = tuple(sides.encode(chat, streams) for chat in chats)
+    stamp = sides.stamp
     return sides.exchange(
-        encoded, lambda bodies: bridge.completion_of([sides.decode(body) for body in bodies], sides.stamp), streams
+        _Bridge(
+            join=lambda responses: bridging.completion_of(responses, stamp),
+            mapper=lambda: partial(bridging.CompletionOfChats(1, request.sampling.n or 1, stamp).feed, 0),
+            losses=bridging.losses_of_completion(request),
+        ),
+        tuple(sides.encode(chat, streams) for chat in chats),
+        streams,
     )
 
 
-def _chat_by_completion(sides: _Sides, request: Any) -> Exchange:
-    streams = sides.inbound.peeked.stream
-    encoded = (sides.encode(bridge.completion_of_chat(request), streams),)
-    return sides.exchange(encoded, lambda bodies: bridge.chat_of_completion(sides.decode(bodies[0])), streams)
+def _chat_by_completion(sides: _Sides, request: ChatRequest) -> Exchange:
+    streams, stamp = sides.inbound.peeked.stream, sides.stamp
+    return sides.exchange(
+        _Bridge(
+            join=lambda responses: bridging.chat_of_completion(responses[0], stamp),
+            mapper=lambda: bridging.ChatOfCompletion(stamp).feed,
+            losses=bridging.losses_of_chat(request),
+        ),
+        (sides.encode(bridging.completion_of_chat(request), streams),),
+        streams,
+    )
 
 
 def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) -> Exchange:
