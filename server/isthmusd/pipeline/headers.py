@@ -63,7 +63,10 @@ FORWARD_REPLY_STOPS = HOP_BY_HOP | {
     "host",
     "strict-transport-security",
     "x-http-code",
+    "location",
+    "content-location",
 }
+"""Of this hop, ours to say, or naming the provider's host: a client that follows it would go around the gateway."""
 FORWARD_REPLY_STOPS_PREFIXES = ("grpc-", "x-envoy-", "x-isthmus-", "cf-", "access-control-", ":")
 
 METADATA_KEY = re.compile(r"[0-9a-z_.\-]+")
