@@ -76,7 +76,8 @@ class Attempts:
                     raise
                 failures.append(error)
                 await connections.aclose()
-            except GatewayError:
+            except asyncio.CancelledError:
+                asked.draft.attempted(target, began, None)
                 raise
             else:
                 asked.draft.attempted(target, began, reply.status)
@@ -147,7 +148,9 @@ class Attempts:
         keep_alive = registry.served(asked.inbound.dialect, asked.inbound.operation).keep_alive
         running = RunningStream(answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft)
         await running.prime()
-        return Stream(headers=headers, pieces=running.pieces(), provenance=provenance)
+        pieces = running.pieces()
+        connections.push_async_callback(pieces.aclose)
+        return Stream(headers=headers, pieces=pieces, provenance=provenance)
 
     def _deadline_at(self, call: Call) -> float:
         if call.deadline_at is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from isthmusd.core.call import Call
-from isthmusd.core.errors import PermissionDenied, TimedOut, UpstreamError
+from isthmusd.core.errors import GatewayError, PermissionDenied, TimedOut, UpstreamError
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.paths import ForwardPath, forward_path
 from isthmusd.core.request import Arrival, Outbound
@@ -142,13 +142,22 @@ async def _chunks(
         if call.deadline_at is not None:
             until = min(until, call.deadline_at)
         try:
-            async with asyncio.timeout_at(until):
-                chunk = await answer.next_chunk()
-        except TimeoutError:
-            raise TimedOut("the provider fell silent within the answer; try again") from None
+            chunk = await _next_chunk(answer, until)
+        except GatewayError as error:
+            # The caller has the answer's head: whatever ends it now interrupts it.
+            draft.interrupted_by(error)
+            raise
         if not chunk:
             draft.usage = observer.close()
             return
         draft.mark_first_event()
         observer.feed(chunk)
         yield chunk
+
+
+async def _next_chunk(answer: UpstreamReply, until: float) -> bytes:
+    try:
+        async with asyncio.timeout_at(until):
+            return await answer.next_chunk()
+    except TimeoutError:
+        raise TimedOut("the provider fell silent within the answer; try again") from None

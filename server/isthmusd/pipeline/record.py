@@ -13,6 +13,7 @@ from isthmusd.core.record import Attempt, EndReason, Record
 from isthmusd.core.request import Arrival, Loss
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
+from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.ports import Clock, Journal
 
 CLIENT_CLOSED = 499
@@ -77,7 +78,7 @@ class Draft:
         error = self._error
         principal = call.principal if call is not None else None
         return Record(
-            request_id=call.request_id if call is not None else "",
+            request_id=call.request_id if call is not None else request_id_of(self._arrival.headers) or "",
             surface=self._arrival.surface,
             operation=self.operation,
             started_at=self._arrival.started_at,

@@ -6,11 +6,11 @@ Pulling is what bounds memory: nothing is read from the target while the caller 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from isthmusd.core.errors import GatewayError, TimedOut
+from isthmusd.core.errors import GatewayError, Interrupted, TimedOut, Unreachable
 from isthmusd.dialects.base import Relay
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, UpstreamReply
@@ -54,6 +54,8 @@ class RunningStream:
         self._draft = draft
         self._first: Any = None
         self._heard_at = clock.monotonic()
+        self._was_quiet = False
+        """A keep-alive is due already."""
         self._begun = False
         self._over = False
 
@@ -63,24 +65,38 @@ class RunningStream:
         Returns early when a keep-alive is due: from then on the caller holds a 200.
         """
         quiet_until = self._clock.monotonic() + self._patience.keep_alive_s
-        while self._first is None and not self._over:
-            data = await self._pull(quiet_until)
-            if data is None:
-                return
-            self._first = self._feed(data)
-            if self._first is None and self._relay.failure is not None:
-                raise self._relay.failure
-
-    async def pieces(self) -> AsyncIterator[Any]:
-        """Yield the answer piece by piece, then account for it. A failure ends it in-band where the wire can say so."""
         try:
+            while self._first is None and not self._over:
+                data = await self._pull(quiet_until)
+                if data is None:
+                    self._was_quiet = True
+                    return
+                self._first = self._feed(data)
+                if self._first is None and self._relay.failure is not None:
+                    raise self._relay.failure
+        except Interrupted as error:
+            # Nothing has reached the caller, so nothing is interrupted: another target may answer.
+            raise Unreachable(error.message, told=error.told) from error
+
+    async def pieces(self) -> AsyncGenerator[Any]:
+        """Yield the answer piece by piece, then account for it. A failure ends it in-band where the wire can say so.
+
+        Whoever stops early closes the generator, so that it accounts for what was read so far.
+        """
+        try:
+            if self._was_quiet and self._keep_alive is not None:
+                yield self._keep_alive
             if self._first is not None:
                 yield self._begin(self._first)
+                self._heard_at = self._clock.monotonic()
             while not self._over:
                 data = await self._pull(self._clock.monotonic() + self._patience.keep_alive_s)
                 piece = self._keep_alive if data is None else self._feed(data)
                 if piece is not None:
                     yield piece if data is None else self._begin(piece)
+                    if data is not None:
+                        # A slow reader is no silence of the provider's.
+                        self._heard_at = self._clock.monotonic()
             if self._relay.failure is not None:
                 raise self._relay.failure
         except GatewayError as error:
