@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from isthmusd.core.call import AuthMethod, Call, Grants, Principal
@@ -136,6 +137,7 @@ def request_id_of(headers: Headers) -> str | None:
     return given if given is not None and REQUEST_ID.fullmatch(given) else None
 
 
+@lru_cache(maxsize=1024)
 def is_loopback_host(authority: str) -> bool:
     """Tell whether a `host[:port]` names this machine."""
     try:
