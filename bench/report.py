@@ -6,8 +6,8 @@ from bench.lanes import Lane, Measurement
 from bench.plan import Spread
 from bench.targets import Verdict
 
-_GENERATOR_BOUND: Final = 0.85
-"""Below this share of its core a gateway waited for the load generator: its rate is a lower bound."""
+_FULL_CORE: Final = 0.85
+"""Below this share of its core a gateway waited, for the load generator or for other programs: a lower bound."""
 _SATURATED: Final = 0.95
 """Above this share the streams outran the gateway: its delays are a queue's, and grow with the length of the run."""
 
@@ -39,7 +39,7 @@ def table(measurements: list[Measurement]) -> str:
             rows.append(_grpc_row(each, each.grpc_whole, each.grpc_stream, direct))
     widths = [width for _, width in _HEADER]
     lines = ["".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    legend = "= not a difference; > bound by the load generator; ! more streams than the gateway can carry"
+    legend = "= not a difference; > the gateway's core was not its own or not full; ! more streams than the gateway can carry"
     return "\n".join([*lines, f"  {legend}; mock: {_mock(direct)}"])
 
 
@@ -101,7 +101,7 @@ def _added(own: Spread, direct: Spread) -> list[str]:
 
 
 def _rate(lane: Lane) -> str:
-    bound = ">" if lane.busy < _GENERATOR_BOUND else ""
+    bound = ">" if lane.busy < _FULL_CORE else ""
     return f"{bound}{lane.per_second:.0f}"
 
 
