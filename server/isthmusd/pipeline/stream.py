@@ -16,6 +16,9 @@ from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, UpstreamReply
 from isthmusd.pipeline.record import Draft
 
+SETTLE_S = 0.2
+"""How long the end of a body may follow its terminator."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
@@ -58,6 +61,7 @@ class RunningStream:
         """A keep-alive is due already."""
         self._begun = False
         self._over = False
+        self._closed = False
 
     async def prime(self) -> None:
         """Wait for the first piece, so that a failure before it is still an error answer and may still fall back.
@@ -105,7 +109,12 @@ class RunningStream:
             if last is None:
                 raise
             yield last
+        else:
+            await self._settle()
         finally:
+            if not self._closed:
+                self._closed = True
+                self._relay.close()
             self._draft.usage = self._relay.usage
 
     def _begin(self, piece: Any) -> Any:
@@ -116,9 +125,24 @@ class RunningStream:
 
     def _feed(self, data: bytes) -> Any | None:
         relay = self._relay
-        piece = relay.feed(data) if data else relay.close()
+        if data:
+            piece = relay.feed(data)
+        else:
+            self._closed = True
+            piece = relay.close()
         self._over = not data or relay.ended or relay.failure is not None
         return piece
+
+    async def _settle(self) -> None:
+        """Read the empty rest after the terminator: only then can the connection serve another call."""
+        if self._closed:
+            return
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                while await self._answer.next_chunk():
+                    pass
+        except (TimeoutError, GatewayError):
+            return  # a provider that keeps talking loses the connection, the caller nothing
 
     async def _pull(self, quiet_until: float) -> bytes | None:
         """Wait for bytes; None when it has been quiet until `quiet_until`. Raises TimedOut at a limit."""
