@@ -24,6 +24,7 @@ from tests.edge.gateway import ANY_PORT, ROOT, Gateway, command_line, running_st
 pytestmark = pytest.mark.edge
 
 CHAT = "/v1/chat/completions"
+STREAM = "/isthmus.v1.ChatService/StreamChatCompletion"
 TELL = "/isthmus.v1.ChatService/CreateChatCompletion"
 
 
@@ -140,14 +141,18 @@ async def test_without_a_living_worker_calls_are_told_to_come_back():
             async with http.post(gateway.url + CHAT, headers={"x-stub": "exit"}) as response:
                 code = (await response.json())["error"]["code"]
                 errors = [(response.status, response.headers.get("retry-after"), code)]
+            readiness = []
             started = time.monotonic()
             while (status := (await post(http, gateway, "tell"))[0]) != 200:
                 async with http.get(f"{gateway.url}/healthz") as response:
                     assert response.status == 200
+                async with http.get(f"{gateway.url}/readyz") as response:
+                    readiness.append((response.status, (await response.text())[:9]))
                 errors.append((status, "1", "overloaded"))
             took = time.monotonic() - started
 
     assert set(errors) == {(503, "1", "overloaded")}
+    assert (503, '{"error":') in readiness
     assert took < 5
 
 
@@ -213,13 +218,42 @@ async def test_no_call_fails_when_the_gateway_is_told_to_stop_under_load():
             gateway.process.send_signal(signal.SIGTERM)
             await asyncio.gather(*clients)
             status, body = await long_call
+        async with aiohttp.ClientSession() as newcomer:
             with pytest.raises(aiohttp.ClientConnectorError):
-                await post(http, gateway, "tell")
+                await post(newcomer, gateway, "tell")
         code = await asyncio.to_thread(gateway.process.wait, 20)
 
     assert failed == []
     assert finished > 100
     assert (status, body.count(b"data: ")) == (200, 31)
+    assert code == 0
+
+
+async def test_no_native_call_fails_when_the_gateway_is_told_to_stop():
+    finished = 0
+    with running_stub(workers=2) as gateway:
+        async with grpc.aio.insecure_channel(gateway.grpc_target) as channel:
+
+            async def client() -> None:
+                nonlocal finished
+                for _ in range(30):
+                    stream = channel.unary_stream(STREAM)(b"in", metadata=(("x-stub", "stream 3 0.02"),))
+                    try:
+                        replies = [reply async for reply in stream]
+                    except grpc.aio.AioRpcError as error:
+                        # The connection was told to go away and the port is closed: the call has not begun.
+                        assert "Connection refused" in (error.details() or ""), error
+                        return
+                    assert len(replies) == 4
+                    finished += 1
+
+            clients = [asyncio.create_task(client()) for _ in range(20)]
+            await asyncio.sleep(0.8)
+            gateway.process.send_signal(signal.SIGTERM)
+            await asyncio.gather(*clients)
+        code = await asyncio.to_thread(gateway.process.wait, 20)
+
+    assert finished > 40
     assert code == 0
 
 

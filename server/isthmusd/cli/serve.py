@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import sys
@@ -36,6 +37,9 @@ def serve(  # noqa: PLR0917 - one parameter per flag is how typer works
     data: Annotated[Path | None, typer.Option(help="Directory for what outlives a run.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes; default: one per core.")] = None,
     no_envoy: Annotated[bool, typer.Option("--no-envoy", help="Serve gRPC only, without the HTTP surface.")] = False,
+    behind_envoy: Annotated[
+        bool, typer.Option("--behind-envoy", help="As --no-envoy, where only an Envoy with our envoy.yaml reaches us.")
+    ] = False,
     allow_public_anonymous: Annotated[
         bool, typer.Option("--allow-public-anonymous", help="Let anybody who reaches a public address use your keys.")
     ] = False,
@@ -46,23 +50,24 @@ def serve(  # noqa: PLR0917 - one parameter per flag is how typer works
         "admin": admin,
         "data": data and str(data),
         "workers": workers,
-        "envoy": False if no_envoy else None,
+        "envoy": False if no_envoy or behind_envoy else None,
         "allow_public_anonymous": allow_public_anonymous or None,
     }
     overrides = {name: value for name, value in flags.items() if value is not None}
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
     try:
-        asyncio.run(_run(config, overrides))
+        asyncio.run(_run(config, overrides, behind_envoy))
     except (EdgeError, settings.SettingsError) as error:
         typer.echo(f"isthmus: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-async def _run(config: Path | None, overrides: Mapping[str, object]) -> None:
+async def _run(config: Path | None, overrides: Mapping[str, object], behind_envoy: bool) -> None:
     resolved = settings.load(config, os.environ, overrides)
     for warning in resolved.warnings:
         LOG.warning("%s", warning)
-    await Supervisor(resolved.edge, resolved.dump(), os.environ, announce=_announce).run()
+    edge = dataclasses.replace(resolved.edge, behind_envoy=behind_envoy)
+    await Supervisor(edge, resolved.dump(), os.environ, announce=_announce).run()
 
 
 def _announce(line: str) -> None:

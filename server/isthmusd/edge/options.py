@@ -59,6 +59,9 @@ class EdgeOptions:
     with_envoy: bool = True
     """Off: the worker serves gRPC on `listen`, and there is no HTTP surface."""
 
+    behind_envoy: bool = False
+    """Without Envoy of our own: another one with our envoy.yaml is all that reaches `listen`, so its headers count."""
+
     cors_origins: tuple[str, ...] = ()
     """Browser origins that may call us; `*` stands for any."""
 

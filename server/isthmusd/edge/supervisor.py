@@ -79,7 +79,7 @@ class Supervisor:
             admin_address = stack.enter_context(reserved(self._options.admin, "--admin"))
             posts = workers.behind_envoy(folder, self._options.workers)
             if not self._options.with_envoy:
-                posts = workers.alone(listen)
+                posts = workers.alone(listen, self._options.behind_envoy)
             await stack.enter_async_context(admin.serving(admin_address, folder.metrics, lambda: _starts(children)))
             LOG.info("admin listener at http://%s", admin_address)
             started = self._start(folder, posts, listen, children, owner)

@@ -29,7 +29,7 @@ class Post:
     """`unix:/path`, or `host:port` without Envoy."""
     index: int
     edge: bool
-    """Whether Envoy is the only one to call: then edge headers may be believed."""
+    """Whether an Envoy with our configuration is the only one to call: then its headers are believed."""
     peers: tuple[str, ...]
     """Where all workers of this run listen, this one included."""
 
@@ -77,9 +77,9 @@ def behind_envoy(folder: Folder, count: int) -> list[Post]:
     return [Post(bind=bind, index=index, edge=True, peers=peers) for index, bind in enumerate(peers)]
 
 
-def alone(listen: Address) -> list[Post]:
-    """Place the only worker on the public address."""
-    return [Post(bind=str(listen), index=0, edge=False, peers=(str(listen),))]
+def alone(listen: Address, behind_envoy: bool) -> list[Post]:
+    """Place the only worker on the public address; `behind_envoy` says whose address that is."""
+    return [Post(bind=str(listen), index=0, edge=behind_envoy, peers=(str(listen),))]
 
 
 def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[str, str]) -> Command:
