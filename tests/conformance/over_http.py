@@ -98,18 +98,16 @@ def _read_whole(outcome: Outcome, case: Case, body: dict[str, Any]) -> None:
 
 
 def _read_stream(outcome: Outcome, body: bytes) -> None:
-    """Strict on purpose: what the gateway writes is `data:` lines, keep-alive comments and nothing else."""
-    events = [event for event in body.split(b"\n\n") if event and not event.startswith(b":")]
-    assert body == b"" or body.endswith(b"\n\n"), body[-200:]
+    """Read as a client does; where the provider's own framing passes through, it is still that of an event stream."""
+    messages = [message for message in map(_data, _blocks(body)) if message is not None]
     heads: set[tuple[Any, ...]] = set()
-    for position, event in enumerate(events):
-        assert event.startswith(b"data: ") and b"\n" not in event, event
-        if event == b"data: [DONE]":
-            assert position == len(events) - 1, "[DONE] is last"
+    for position, message in enumerate(messages):
+        if message == b"[DONE]":
+            assert position == len(messages) - 1, "[DONE] is last"
             break
-        chunk = msgspec.json.decode(event[6:])
+        chunk = msgspec.json.decode(message)
         if "error" in chunk:
-            assert position == len(events) - 1, "an error is last, and no [DONE] follows"
+            assert position == len(messages) - 1, "an error is last, and no [DONE] follows"
             outcome.error = _fault(200, {}, chunk["error"], inband=True)
             break
         heads.add((chunk["id"], chunk["created"], chunk["model"]))
@@ -117,6 +115,18 @@ def _read_stream(outcome: Outcome, body: bytes) -> None:
     else:
         raise AssertionError(f"the stream ends with neither [DONE] nor an error: {body[-300:]!r}")
     assert len(heads) <= 1, f"one id, created and model hold for the whole stream: {heads}"
+
+
+def _blocks(body: bytes) -> list[bytes]:
+    unified = body.replace(b"\r\n", b"\n")
+    assert unified.endswith(b"\n\n"), body[-200:]
+    return unified[:-2].split(b"\n\n")
+
+
+def _data(block: bytes) -> bytes | None:
+    """The data of one event; None for comments."""
+    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
 
 
 def _read_chunk(outcome: Outcome, chunk: dict[str, Any]) -> None:

@@ -15,9 +15,7 @@ KEY = "sk-anything"
 
 @pytest.fixture(scope="session")
 def pair() -> Iterator[Pair]:
-    with running_pair(
-        providers={"bare": {"dialect": "openai"}}, models={"fast": {"provider": "openai", "model": "ok"}}
-    ) as up:
+    with running_pair(providers={"mistral": {}}, models={"fast": {"provider": "openai", "model": "ok"}}) as up:
         yield up
 
 

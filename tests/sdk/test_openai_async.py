@@ -33,7 +33,7 @@ async def test_many_streams_at_once_do_not_mix(async_client: openai.AsyncOpenAI)
     async def ask(number: int) -> str:
         text = f"number {number}"
         messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": text}]
-        stream = await async_client.chat.completions.create(model="echo", messages=messages, stream=True)
+        stream = await async_client.chat.completions.create(model="openai/echo", messages=messages, stream=True)
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
 
     echoes = await asyncio.gather(*(ask(number) for number in range(50)))

@@ -1,4 +1,4 @@
-"""A newcomer without any key: the built-in provider answers HTTP as curl sends it and a stub, and errors point to it."""
+"""A newcomer without any key: the built-in provider answers curl and a stub, and errors point to it."""
 
 from __future__ import annotations
 

@@ -147,7 +147,6 @@ async def test_binary_download_keeps_its_bytes(pair: Pair) -> None:
         "/v1/files\\..\\admin",
         "/v1/files/%5c..%5cadmin",
         "/v1/https://evil.example/x",
-        "/v1/files/..;/admin",
     ],
 )
 async def test_path_that_is_refused(pair: Pair, path: str) -> None:

@@ -19,12 +19,12 @@ def chat_request(model: str = "ok", text: str = "Hi") -> chat_pb2.ChatRequest:
     return chat_pb2.ChatRequest(model=model, messages=[message])
 
 
-def chat_stream(channel: grpc.Channel, model: str = "ok", timeout: float = LIMIT_S) -> Any:
+def chat_stream(channel: grpc.Channel, model: str = "ok", timeout: float | None = LIMIT_S) -> Any:
     """Begin a streamed chat call."""
     return chat_pb2_grpc.ChatServiceStub(channel).StreamChatCompletion(chat_request(model), timeout=timeout)
 
 
-def chat_whole(channel: grpc.Channel, model: str = "ok", timeout: float = LIMIT_S) -> chat_pb2.ChatResponse:
+def chat_whole(channel: grpc.Channel, model: str = "ok", timeout: float | None = LIMIT_S) -> chat_pb2.ChatResponse:
     """Make a whole chat call."""
     answer: chat_pb2.ChatResponse = chat_pb2_grpc.ChatServiceStub(channel).CreateChatCompletion(
         chat_request(model), timeout=timeout
