@@ -16,7 +16,7 @@ from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.ports import ActiveCalls, Clock, Journal, Upstream
 from isthmusd.pipeline.resolve import Resolver
 from isthmusd.pipeline.run import Gateway
-from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, configured
+from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, TRIAL_MODEL, configured
 from isthmusd.rpc.server import Server, ServerOptions
 from isthmusd.settings import Settings
 from isthmusd.upstream.registry import Upstreams
@@ -71,6 +71,7 @@ def compose(
             options.default_provider,
             anonymous=options.anonymous,
             foreign_prefixes=KEY_PREFIXES,
+            trial_model=TRIAL_MODEL,
         ),
         upstream=upstream,
         flights=Flights(Attempts(upstream, clock, options)),

@@ -11,8 +11,6 @@ from isthmusd.core.model import Listed
 from isthmusd.core.profile import Flavour, Provider
 from isthmusd.core.routing import Plan, Target
 
-DEMO_HINT = "to try the gateway without any key, use the model demo/echo"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAlias:
@@ -33,11 +31,13 @@ class Resolver:
         *,
         anonymous: bool,
         foreign_prefixes: Mapping[str, str] | None = None,
+        trial_model: str | None = None,
     ) -> None:
         self._providers = providers
         self._aliases = aliases
         self._default = default_provider
         self._anonymous = anonymous
+        self._hint = f"; to try the gateway without any key, use the model {trial_model}" if trial_model else ""
         self._prefixes = sorted(
             (
                 *((prefix, p.name) for p in providers.values() for prefix in p.key_prefixes),
@@ -103,9 +103,8 @@ class Resolver:
         return provider, model
 
     def _unknown(self, model: str, why: str) -> UnknownModel:
-        hint = f"; {DEMO_HINT}" if "demo" in self._providers else ""
         return UnknownModel(
-            f"the model '{_shown(model)}' is not available: {why}; write provider/model, or configure it{hint}",
+            f"the model '{_shown(model)}' is not available: {why}; write provider/model, or configure it{self._hint}",
             param="model",
         )
 

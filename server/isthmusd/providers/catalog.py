@@ -203,3 +203,6 @@ CATALOG: Mapping[str, Provider] = _PACKAGED.providers
 """Every built-in provider by name, none with a key."""
 KEY_PREFIXES: Mapping[str, str] = _PACKAGED.foreign_key_prefixes
 """Beginning of a key, to the host outside the catalogue whose it is."""
+
+TRIAL_MODEL = "demo/echo"
+"""Answers without any key; for messages to newcomers."""
