@@ -94,11 +94,12 @@ def test_pieces_pass_as_they_come_and_a_clean_end_is_complete() -> None:
     assert listener.record().first_event_s == 0.0
 
 
-def test_nothing_is_read_after_the_terminator() -> None:
-    listener = heard_from(b"a\n.\n", NEVER, b"never read\n")
+@pytest.mark.parametrize("rest", [(b"more\n",), (NEVER,), (Interrupted("cut"),)])
+def test_nothing_after_the_terminator_reaches_the_caller(rest: tuple[Step, ...]) -> None:
+    listener = heard_from(b"a\n.\n", *rest)
 
     assert [piece for _, piece in listener.heard] == [b"a"]
-    assert listener.answer.read_count == 1
+    assert listener.record().end is EndReason.COMPLETE
 
 
 def test_nothing_is_read_ahead_of_the_caller() -> None:

@@ -1,0 +1,152 @@
+"""Exactly one record of each call, whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from isthmusd.core.call import AuthMethod, Call, Principal
+from isthmusd.core.errors import (
+    Bug,
+    Garbled,
+    Interrupted,
+    InvalidRequest,
+    KeyRejected,
+    Overloaded,
+    TimedOut,
+    Told,
+    Unavailable,
+)
+from isthmusd.core.profile import Provider
+from isthmusd.core.record import EndReason, Record
+from isthmusd.core.routing import Target
+from isthmusd.pipeline.record import Draft, recording
+
+from tests.unit.pipeline.world import START, FakeClock, KeptJournal, arrival_of, headers_of, play
+
+TARGET = Target(provider=Provider(name="p", base_url="u"), model="m")
+CALL = Call(
+    request_id="r1",
+    principal=Principal(tenant="t", key_id="k", method=AuthMethod.GATEWAY_KEY),
+    started_at=START,
+    deadline_at=None,
+    project="project",
+)
+
+
+def record_of(ending: BaseException | None, *, first_event: bool = False, status: int = 200) -> Record:
+    journal = KeptJournal()
+
+    async def scene() -> None:
+        async with recording(journal, FakeClock(), arrival_of()) as draft:
+            draft.know(CALL)
+            draft.status = status
+            await asyncio.sleep(2)
+            if first_event:
+                draft.mark_first_event()
+            await asyncio.sleep(3)
+            if ending is not None:
+                raise ending
+
+    if ending is None:
+        play(scene())
+    else:
+        with pytest.raises(type(ending)):
+            play(scene())
+    return journal.only
+
+
+def test_a_complete_call() -> None:
+    record = record_of(None, first_event=True, status=201)
+
+    assert (record.end, record.status, record.error_code, record.detail) == (EndReason.COMPLETE, 201, None, None)
+    assert (record.duration_s, record.first_event_s, record.started_at) == (5.0, 2.0, START)
+    assert (record.request_id, record.tenant, record.key_id, record.auth) == ("r1", "t", "k", "gateway_key")
+    assert (record.project, record.surface, record.operation) == ("project", "openai", "chat")
+
+
+@pytest.mark.parametrize(
+    ("ending", "end", "status", "code"),
+    [
+        (InvalidRequest("x"), EndReason.REFUSED, 400, "invalid_request"),
+        (Unavailable("x"), EndReason.REFUSED, 503, "overloaded"),
+        (Overloaded("x", http_status=502), EndReason.FAILED, 502, "upstream_error"),
+        (KeyRejected("x"), EndReason.FAILED, 401, "provider_key_rejected"),
+        (TimedOut("x"), EndReason.FAILED, 504, "timeout"),
+        (Interrupted("x"), EndReason.FAILED, 502, "upstream_interrupted"),
+        (asyncio.CancelledError(), EndReason.CANCELLED, 499, None),
+        (GeneratorExit(), EndReason.CANCELLED, 499, None),
+        (Bug("x"), EndReason.BUG, 500, "internal"),
+        (KeyError("x"), EndReason.BUG, 500, None),
+    ],
+)
+def test_what_ends_a_call_before_its_first_event(
+    ending: BaseException, end: EndReason, status: int, code: str | None
+) -> None:
+    record = record_of(ending)
+
+    assert (record.end, record.status, record.error_code) == (end, status, code)
+    assert record.first_event_s is None
+
+
+def test_a_break_after_the_first_event_leaves_the_status_that_was_sent() -> None:
+    record = record_of(Interrupted("x"), first_event=True)
+
+    assert (record.end, record.status, record.error_code) == (EndReason.INTERRUPTED, 200, "upstream_interrupted")
+
+
+def test_the_operator_learns_what_nobody_else_does() -> None:
+    bug = record_of(KeyError("the cause"))
+    failure = record_of(Overloaded("x", told=Told(detail="ConnectionReset: by peer")))
+
+    assert bug.detail is not None
+    assert "Traceback" in bug.detail
+    assert "the cause" in bug.detail
+    assert failure.detail == "ConnectionReset: by peer"
+    assert record_of(InvalidRequest("x")).detail is None
+    assert record_of(asyncio.CancelledError()).detail is None
+
+
+def test_the_first_cause_stays() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+
+    draft.interrupted_by(Garbled("x"))
+    draft.ended_by(asyncio.CancelledError())
+
+    assert draft.finish().end is EndReason.INTERRUPTED
+    assert draft.finish().error_code == "upstream_garbled"
+
+
+def test_the_first_event_is_noted_once() -> None:
+    clock = FakeClock(still_at=10.0)
+    draft = Draft(arrival_of(), clock)
+
+    for instant in (11.0, 12.0):
+        clock.still_at = instant
+        draft.mark_first_event()
+
+    assert draft.finish().first_event_s == 1.0
+
+
+def test_a_caller_who_was_not_identified_leaves_what_is_known() -> None:
+    draft = Draft(arrival_of(headers_of(x_request_id="theirs")), FakeClock())
+
+    record = draft.finish()
+
+    assert (record.request_id, record.tenant, record.key_id, record.auth) == ("theirs", None, None, None)
+
+
+def test_attempts_say_what_the_target_said() -> None:
+    clock = FakeClock(still_at=5.0)
+    draft = Draft(arrival_of(), clock)
+    told = Told(status=529, request_id="req_up")
+
+    draft.attempted(TARGET, 1.0, None, Overloaded("x", told=told))
+    draft.attempted(TARGET, 2.0, 200)
+    draft.attempted(TARGET, 3.0, None, InvalidRequest("x"))
+
+    failed, answered, refused = draft.finish().attempts
+    assert (failed.provider, failed.model, failed.status, failed.duration_s) == ("p", "m", 529, 4.0)
+    assert (failed.error, failed.upstream_request_id) == ("upstream_error", "req_up")
+    assert (answered.status, answered.error, answered.upstream_request_id) == (200, None, None)
+    assert (refused.status, refused.error) == (None, "invalid_request")
