@@ -70,9 +70,9 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
                         chunks=_chunks(gateway, call, answer, observer, draft),
                         draft=draft,
                     )
-            except UpstreamError as error:
+            except (UpstreamError, asyncio.CancelledError) as error:
                 if not draft.attempts:
-                    draft.attempted(target, began, None, error)
+                    draft.attempted(target, began, None, error if isinstance(error, UpstreamError) else None)
                 raise
 
 
