@@ -90,14 +90,14 @@ def test_a_bare_name_without_a_usable_default_is_unknown() -> None:
             given.resolve(call_by(), "as-new-as-today")
 
 
-def test_the_demo_is_suggested_where_there_is_one() -> None:
-    demo = Provider(name="demo", base_url="demo:/v1", needs_key=False)
+def test_a_model_to_try_is_suggested_where_there_is_one() -> None:
+    trying = Resolver({"box": BOX}, {}, None, anonymous=True, trial_model="box/tiny")
 
-    with pytest.raises(UnknownModel, match="demo/echo"):
-        resolver(demo).resolve(call_by(), "gpt")
+    with pytest.raises(UnknownModel, match="use the model box/tiny"):
+        trying.resolve(call_by(), "gpt-0")
     with pytest.raises(UnknownModel) as refused:
         resolver(BOX, default=None).resolve(call_by(), "x" * 5000)
-    assert "demo" not in refused.value.message
+    assert "without any key" not in refused.value.message
     assert len(refused.value.message) < 400
 
 
