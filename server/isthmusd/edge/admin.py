@@ -53,10 +53,10 @@ async def serving(address: Address, metrics: Path, starts: Callable[[], Mapping[
 
     application = web.Application()
     application.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", show_health)])
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, address.host, address.port, shutdown_timeout=1)
+        site = web.TCPSite(runner, address.host, address.port)
         try:
             await site.start()
         except OSError as error:
