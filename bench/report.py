@@ -38,8 +38,8 @@ def table(measurements: list[Measurement]) -> str:
         if each.grpc_whole and each.grpc_stream:
             rows.append(_grpc_row(each, each.grpc_whole, each.grpc_stream, direct))
     widths = [width for _, width in _HEADER]
-    lines = ["".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    legend = "= not a difference; > the gateway's core was not its own or not full; ! more streams than the gateway can carry"
+    lines = ["".join(" " + cell.rjust(width - 1) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    legend = "= not a difference; > its core was not full or not its own; ! more streams than it can carry"
     return "\n".join([*lines, f"  {legend}; mock: {_mock(direct)}"])
 
 

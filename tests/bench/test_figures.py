@@ -13,7 +13,7 @@ from bench.targets import judge
 def measurement(name: str, *, whole_us: float, stream_us: float, errors: int = 0) -> Measurement:
     def lane(cpu_us: float) -> Lane:
         tally = Tally(requests=10, errors=errors, seconds=1, latency=Spread(p50=1, p99=2))
-        return Lane(tally=tally, cpu_us=cpu_us, busy=0.5, mock_cpu_us=5)
+        return Lane(tally=tally, cpu_us=cpu_us, busy=0.5, mock_cpu_us=5, slices_cpu_us=[cpu_us])
 
     return Measurement(name=name, whole=lane(whole_us), stream=lane(stream_us))
 
