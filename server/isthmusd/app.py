@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from isthmusd.clock import SystemClock
@@ -30,7 +30,7 @@ async def running(
     clock: Clock | None = None,
     upstream: Upstream | None = None,
     journal: Journal | None = None,
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server]:
     """Serve until the context is left, then let calls finish and close. Tests pass fakes for what they watch."""
     async with AsyncExitStack() as resources:
         lines = LineSink()

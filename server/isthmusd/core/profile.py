@@ -57,6 +57,8 @@ class Provider:
     """Prefixes by which a key of this provider is told from others' (`sk-ant-`)."""
     models: tuple[str, ...] = ()
     """Models that the host is known to serve, for `/v1/models` and bare names; empty: any."""
+    prefixed_only: bool = False
+    """Its models answer to `provider/model` only: their bare names could be anybody's."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
     """Model name, or prefix ending in `*`, to flavour."""
 

@@ -53,10 +53,15 @@ class StreamEncoder(Protocol):
 class StreamDecoder(Protocol):
     """A target's bytes to events, however the bytes are cut."""
 
-    failure: UpstreamError | None
-    """Set once the stream is known to be broken; events before it were returned. Nothing is fed afterwards."""
-    ended: bool
-    """The terminator was seen."""
+    @property
+    def failure(self) -> UpstreamError | None:
+        """Set once the stream is known to be broken; events before it were returned. Nothing is fed afterwards."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The terminator was seen."""
+        ...
 
     def feed(self, data: bytes) -> list[Event]: ...
 

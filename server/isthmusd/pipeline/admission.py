@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from isthmusd.core.errors import Unavailable
@@ -18,7 +18,7 @@ class Admission:
         self._active = 0
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
+    def admitted(self) -> Generator[None]:
         """Count a call in, and out again. Raises Unavailable above the limit."""
         if self._active >= self._limit:
             raise Unavailable("the gateway is at its limit of calls; try again in a moment", retry_after_s=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +56,7 @@ class Attempts:
     @asynccontextmanager
     async def first_success(
         self, call: Call, inbound: Inbound, plan: Plan, caller_headers: Headers, draft: Draft
-    ) -> AsyncIterator[Reply]:
+    ) -> AsyncGenerator[Reply]:
         """Give the first target's answer that is one. Leaving the context closes the connection it comes from.
 
         Another target is tried only before the first piece: a reply, once given, is never replaced.

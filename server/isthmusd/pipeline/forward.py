@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ class Forwarded:
 
 
 @asynccontextmanager
-async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[bytes]) -> AsyncIterator[Forwarded]:
+async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Forwarded]:
     """Carry one call. Raises GatewayError before the answer is given."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
         with gateway.admission.admitted():
@@ -114,7 +114,7 @@ def _is_json(headers: Headers) -> bool:
 @asynccontextmanager
 async def _sending(
     gateway: Gateway, call: Call, message: Outbound, streamed: AsyncIterator[bytes] | None
-) -> AsyncIterator[UpstreamReply]:
+) -> AsyncGenerator[UpstreamReply]:
     """Send, bounded until the answer's headers: a long upload may take as long as its caller allows."""
     until = call.deadline_at
     if until is None and streamed is None:

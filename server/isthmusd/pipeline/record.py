@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from isthmusd.core.call import Call
@@ -131,7 +131,7 @@ class Draft:
 
 
 @asynccontextmanager
-async def recording(journal: Journal, clock: Clock, arrival: Arrival) -> AsyncIterator[Draft]:
+async def recording(journal: Journal, clock: Clock, arrival: Arrival) -> AsyncGenerator[Draft]:
     """Write the record of whatever happens inside, once."""
     draft = Draft(arrival, clock)
     try:

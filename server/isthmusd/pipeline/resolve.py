@@ -45,7 +45,12 @@ class Resolver:
             ),
             key=lambda pair: -len(pair[0]),
         )
-        self._by_model = {model: name for name, p in reversed(providers.items()) if p.usable for model in p.models}
+        self._by_model = {
+            model: provider.name
+            for provider in reversed(tuple(providers.values()))
+            if provider.usable and not provider.prefixed_only
+            for model in provider.models
+        }
 
     def resolve(self, call: Call, model: str) -> Plan:
         """Find the target for a model. Raises PermissionDenied, UnknownModel, Unauthenticated, InvalidRequest."""
@@ -70,7 +75,7 @@ class Resolver:
         return provider.flavour_of(upstream_model)
 
     def models(self, principal: Principal) -> Iterator[Listed]:
-        """List what this caller may use."""
+        """List what this caller may use, sorted by id."""
         granted = principal.grants.models
         names = [Listed(id=name, provider=alias.provider) for name, alias in self._aliases.items()]
         for provider in self._providers.values():
@@ -79,7 +84,7 @@ class Resolver:
                 # Models that already carry their provider's name are not prefixed twice.
                 names += [Listed(id=f"{prefix}{model}", provider=provider.name) for model in provider.models]
         seen: set[str] = set()
-        for listed in names:
+        for listed in sorted(names, key=lambda listed: listed.id):
             if listed.id not in seen and (granted is None or listed.id in granted):
                 seen.add(listed.id)
                 yield listed

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -36,7 +36,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def run(gateway: Gateway, arrival: Arrival) -> AsyncIterator[Reply]:
+async def run(gateway: Gateway, arrival: Arrival) -> AsyncGenerator[Reply]:
     """Answer one call whose body is complete. Raises GatewayError before the reply is given."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
         with gateway.admission.admitted():

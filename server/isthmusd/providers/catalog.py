@@ -60,6 +60,7 @@ class _Host(msgspec.Struct, forbid_unknown_fields=True):
     needs_key: bool = True
     key_prefixes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    prefixed_only: bool = False
     quirks: tuple[_Quirk, ...] = ()
     flavours: dict[Flavour, tuple[str, ...]] = {}
 
@@ -127,6 +128,7 @@ def _provider(name: str, host: _Host) -> Provider:
         needs_key=host.needs_key,
         key_prefixes=host.key_prefixes,
         models=host.models,
+        prefixed_only=host.prefixed_only,
         profile=replace(Profile(), **{quirk.field: quirk.value for quirk in host.quirks}),
         flavours={model: flavour for flavour, models in host.flavours.items() for model in models},
     )

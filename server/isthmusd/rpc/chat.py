@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from isthmus.v1 import chat_pb2, chat_pb2_grpc
+from isthmus.v1 import chat_pb2
 
 from isthmusd.core.request import Operation
 from isthmusd.rpc.call import Context
 from isthmusd.rpc.typed import TypedCalls
 
 
-class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
-    """Implements `isthmus.v1.ChatService`."""
+class ChatServicer:
+    """Implements `isthmus.v1.ChatService`: a method for each of its methods."""
 
     def __init__(self, calls: TypedCalls) -> None:
         self._calls = calls

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from isthmus.v1 import completion_pb2, completion_pb2_grpc
+from isthmus.v1 import completion_pb2
 
 from isthmusd.core.request import Operation
 from isthmusd.rpc.call import Context
 from isthmusd.rpc.typed import TypedCalls
 
 
-class CompletionServicer(completion_pb2_grpc.CompletionServiceServicer):
-    """Implements `isthmus.v1.CompletionService`."""
+class CompletionServicer:
+    """Implements `isthmus.v1.CompletionService`: a method for each of its methods."""
 
     def __init__(self, calls: TypedCalls) -> None:
         self._calls = calls

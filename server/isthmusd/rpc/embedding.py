@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from isthmus.v1 import embedding_pb2, embedding_pb2_grpc
+from isthmus.v1 import embedding_pb2
 
 from isthmusd.core.request import Operation
 from isthmusd.rpc.call import Context
 from isthmusd.rpc.typed import TypedCalls
 
 
-class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Implements `isthmus.v1.EmbeddingService`."""
+class EmbeddingServicer:
+    """Implements `isthmus.v1.EmbeddingService`: a method for each of its methods."""
 
     def __init__(self, calls: TypedCalls) -> None:
         self._calls = calls

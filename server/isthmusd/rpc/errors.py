@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from isthmusd.core.errors import GatewayError, InvalidRequest, Misconfigured, UnsupportedFeature, UpstreamError
+from isthmusd.core.errors import GatewayError, Misconfigured, UpstreamError
 from isthmusd.rpc.call import Metadata
 
 DOMAIN = "isthmus"
@@ -75,7 +75,7 @@ def _details(error: GatewayError, request_id: str) -> list[_Detail]:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    if isinstance(error, InvalidRequest | UnsupportedFeature) and error.param:
+    if error.param and status_code(error) is grpc.StatusCode.INVALID_ARGUMENT:
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=error.param[:200], description=error.message[:500]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isthmus.v1 import model_pb2, model_pb2_grpc
+from isthmus.v1 import model_pb2
 
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.model import Listed
@@ -12,8 +12,8 @@ from isthmusd.rpc.call import Context
 from isthmusd.rpc.typed import TypedCalls, answering
 
 
-class ModelServicer(model_pb2_grpc.ModelServiceServicer):
-    """Implements `isthmus.v1.ModelService`."""
+class ModelServicer:
+    """Implements `isthmus.v1.ModelService`: a method for each of its methods."""
 
     def __init__(self, calls: TypedCalls) -> None:
         self._calls = calls

@@ -6,21 +6,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 import grpc
-import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
-from isthmusd.core.errors import Bug, GatewayError, Interrupted, UnsupportedFeature
+from isthmusd.core.errors import Bug, GatewayError, Interrupted
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
+from isthmusd.pipeline.credentials import refuse_credentials
 from isthmusd.pipeline.forward import forward
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
-from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway, run
 from isthmusd.rpc.call import Context, Metadata, Reader
 
@@ -64,7 +64,7 @@ class OpenAISurface:
         )
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    def _unary(self, operation: Operation, answer: Answer) -> grpc.RpcMethodHandler:
+    def _unary(self, operation: Operation, answer: Answer) -> grpc.RpcMethodHandler[Any, Any]:
         async def serve(request: HttpBody, context: Context) -> None:
             arrival = self.reader.transcoded(context, operation, request.content_type, request.data)
             await _answering(context, arrival, answer)
@@ -94,8 +94,7 @@ class OpenAISurface:
         await context.write(HttpBody(content_type=JSON_TYPE, data=body))
 
     async def _credentials(self, context: Context, arrival: Arrival) -> None:
-        async with recording(self.gateway.journal, self.gateway.clock, arrival):
-            raise UnsupportedFeature("this gateway issues no temporary credentials", http_status=501)
+        await refuse_credentials(self.gateway, arrival)
 
     async def _forward(self, requests: AsyncIterator[HttpBody], context: Context) -> None:
         opening = await anext(requests, HttpBody())

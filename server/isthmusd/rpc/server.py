@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc.aio
+from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from isthmus.v1 import (
-    chat_pb2,
-    chat_pb2_grpc,
-    completion_pb2,
-    completion_pb2_grpc,
-    credential_pb2,
-    credential_pb2_grpc,
-    embedding_pb2,
-    embedding_pb2_grpc,
-    forward_pb2,
-    forward_pb2_grpc,
-    model_pb2,
-    model_pb2_grpc,
-)
+from isthmus.v1 import chat_pb2, completion_pb2, credential_pb2, embedding_pb2, forward_pb2, model_pb2
 
 from isthmusd.pipeline.run import Gateway
 from isthmusd.rpc.call import Reader
@@ -30,19 +19,22 @@ from isthmusd.rpc.completion import CompletionServicer
 from isthmusd.rpc.credential import CredentialServicer
 from isthmusd.rpc.embedding import EmbeddingServicer
 from isthmusd.rpc.forward import ForwardServicer
+from isthmusd.rpc.handlers import handler_for
 from isthmusd.rpc.model import ModelServicer
 from isthmusd.rpc.openai import SERVICE, OpenAISurface
 from isthmusd.rpc.typed import TypedCalls
 
-SERVICES = (
-    SERVICE,
-    chat_pb2.DESCRIPTOR.services_by_name["ChatService"].full_name,
-    completion_pb2.DESCRIPTOR.services_by_name["CompletionService"].full_name,
-    credential_pb2.DESCRIPTOR.services_by_name["CredentialService"].full_name,
-    embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name,
-    forward_pb2.DESCRIPTOR.services_by_name["ForwardService"].full_name,
-    model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+TYPED: tuple[tuple[FileDescriptor, Callable[[TypedCalls], object]], ...] = (
+    (chat_pb2.DESCRIPTOR, ChatServicer),
+    (completion_pb2.DESCRIPTOR, CompletionServicer),
+    (credential_pb2.DESCRIPTOR, CredentialServicer),
+    (embedding_pb2.DESCRIPTOR, EmbeddingServicer),
+    (forward_pb2.DESCRIPTOR, ForwardServicer),
+    (model_pb2.DESCRIPTOR, ModelServicer),
 )
+"""Contract file to servicer: one service per file."""
+
+SERVICES = (SERVICE, *(service.full_name for file, _ in TYPED for service in file.services_by_name.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +84,9 @@ class Server:
 def _register(server: grpc.aio.Server, gateway: Gateway, reader: Reader) -> None:
     calls = TypedCalls(gateway, reader)
     server.add_generic_rpc_handlers((OpenAISurface(gateway, reader).handler(),))
-    chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(calls), server)
-    completion_pb2_grpc.add_CompletionServiceServicer_to_server(CompletionServicer(calls), server)
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(calls), server)
-    model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(calls), server)
-    credential_pb2_grpc.add_CredentialServiceServicer_to_server(CredentialServicer(), server)
-    forward_pb2_grpc.add_ForwardServiceServicer_to_server(ForwardServicer(calls), server)
+    for file, servicer in TYPED:
+        handlers = [handler_for(service, servicer(calls)) for service in file.services_by_name.values()]
+        server.add_generic_rpc_handlers(handlers)
 
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:

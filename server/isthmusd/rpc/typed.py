@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +68,7 @@ def request_metadata(arrival: Arrival) -> list[tuple[str, str]]:
 
 
 @asynccontextmanager
-async def answering(context: Context, arrival: Arrival) -> AsyncIterator[None]:
+async def answering(context: Context, arrival: Arrival) -> AsyncGenerator[None]:
     """End the call with the status of whatever goes wrong inside. Cancellation passes: grpc.aio leaks otherwise."""
     try:
         yield

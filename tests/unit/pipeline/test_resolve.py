@@ -197,8 +197,8 @@ def test_a_list_shows_what_the_caller_may_use_once_each() -> None:
     def ids(principal: Principal) -> list[str]:
         return [listed.id for listed in resolver().models(principal)]
 
-    assert ids(ANONYMOUS) == ["fast", "opus-alias", "gpt", "box/tiny", "box/gpt"]
-    assert ids(holder_of("sk-ant-1")) == ["fast", "opus-alias", "gpt", "claude/opus", "box/tiny", "box/gpt"]
+    assert ids(ANONYMOUS) == ["box/gpt", "box/tiny", "fast", "gpt", "opus-alias"]
+    assert ids(holder_of("sk-ant-1")) == ["box/gpt", "box/tiny", "claude/opus", "fast", "gpt", "opus-alias"]
     assert ids(holder_of("sk-1", frozenset({"gpt", "nothing"}))) == ["gpt"]
 
 

@@ -57,8 +57,8 @@ def _model(fields: Fields, operation: Operation) -> str:
 
 
 def _include_usage(fields: Fields) -> bool:
-    """Read the wish for usage; options of another shape are the provider's to judge."""
-    if fields.kind("stream_options") != "an object":
+    """Read the wish for usage."""
+    if not fields.has("stream_options"):
         return False
     options = fields.required_object("stream_options")
     return options.boolean("include_usage") or False
