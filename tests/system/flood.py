@@ -1,15 +1,23 @@
 """A provider for big bodies: it counts what it reads and writes while it does so, which the scripted one cannot. It
-takes any `POST` or `PUT` as an upload, and answers any `GET` with as many bytes as the path's last segment says.
+takes any upload, answers any `GET` with as many bytes as the path's last segment says, and a chat with a stream of as
+many events as its `max_tokens`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-PIECE = b"data: " + b"x" * 65_528 + b"\n\n"
+PIECE = b"x" * 2**16
+EVENT = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"flood","choices":'
+    b'[{"index":0,"delta":{"content":"' + PIECE + b'"},"finish_reason":null}]}\n\n'
+)
+END = EVENT.replace(PIECE, b"").replace(b"null", b'"stop"') + b"data: [DONE]\n\n"
+MAX_TOKENS = re.compile(rb'"max_tokens":\s*(\d+)')
 
 
 class FloodProvider:
@@ -48,8 +56,15 @@ class FloodProvider:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             self.read_bytes, self.written_bytes, self.ended = 0, 0, False
+            path = head.split(" ")[1]
             if head.startswith("get "):
-                await self._flood(writer, int(head.split(" ")[1].rsplit("/", 1)[1]))
+                whole, rest = divmod(int(path.rsplit("/", 1)[1]), len(PIECE))
+                await self._flood(writer, "application/octet-stream", [PIECE] * whole + [PIECE[:rest]])
+            elif path.endswith("/chat/completions"):
+                length = int(head.split("content-length: ")[1].split("\r\n")[0])
+                asked = MAX_TOKENS.search(await reader.readexactly(length))
+                assert asked is not None
+                await self._flood(writer, "text/event-stream", [EVENT] * int(asked[1]) + [END])
             else:
                 await self._drain(reader, head)
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
@@ -70,11 +85,10 @@ class FloodProvider:
                 self.read_bytes += len(piece)
         self.ended = True
 
-    async def _flood(self, writer: asyncio.StreamWriter, length: int) -> None:
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {length}\r\n\r\n"
-        writer.write(head.encode())
-        while self.written_bytes < length:
-            piece = PIECE[: length - self.written_bytes]
+    async def _flood(self, writer: asyncio.StreamWriter, kind: str, pieces: list[bytes]) -> None:
+        length = sum(map(len, pieces))
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n".encode())
+        for piece in pieces:
             writer.write(piece)
             await writer.drain()
             self.written_bytes += len(piece)

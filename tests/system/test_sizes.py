@@ -11,12 +11,14 @@ import grpc
 import msgspec
 import pytest
 from isthmus.v1 import embedding_pb2, embedding_pb2_grpc
+from isthmus.v1.chat_pb2_grpc import ChatServiceStub
 
 from tests.edge.gateway import Gateway, running_gateway
 from tests.fakes.answers import whole
 from tests.system.background import in_background
-from tests.system.flood import FloodProvider
-from tests.system.pair import Pair, eventually
+from tests.system.flood import PIECE, FloodProvider
+from tests.system.pair import GRPC_OPTIONS, Pair, eventually
+from tests.system.typed import chat_request, text_of
 from tests.system.wire import ask, chat, connected, request
 
 pytestmark = pytest.mark.edge
@@ -31,6 +33,7 @@ HELD = 32 * MIB
 def resident(gateway: Gateway) -> int:
     """Bytes in memory of the server processes; Envoy is not ours."""
     workers = [pid for pid, line in gateway.children().items() if "envoy" not in line.split(" ")[0]]
+    assert workers, gateway.children()
     statuses = [Path(f"/proc/{pid}/status").read_text() for pid in workers]
     return sum(int(status.split("VmRSS:")[1].split()[0]) * 1024 for status in statuses)
 
@@ -128,10 +131,13 @@ async def test_upload_is_streamed_and_not_held(flooded: Gateway, flood: FloodPro
     assert peak - before < GROWTH
 
 
-async def test_slow_reader_holds_the_provider_back(flooded: Gateway, flood: FloodProvider) -> None:
+@pytest.mark.parametrize("is_chat", [True, False], ids=["chat stream", "forward"])
+async def test_slow_reader_holds_the_provider_back(flooded: Gateway, flood: FloodProvider, is_chat: bool) -> None:
     before = resident(flooded)
+    download = request(flooded.url, f"/v1/files/{STREAM}", method="GET", headers=())
+    conversation = request(flooded.url, "/v1/chat/completions", chat(stream=True, max_tokens=STREAM // len(PIECE)))
     async with connected(flooded.url, limit_s=90) as exchange:
-        await exchange.send(request(flooded.url, f"/v1/stream/{STREAM}", method="GET", headers=()))
+        await exchange.send(conversation if is_chat else download)
         assert await exchange.head() == 200
         await asyncio.to_thread(stalls, flood)
         ahead, growth = flood.written_bytes, resident(flooded) - before
@@ -140,7 +146,25 @@ async def test_slow_reader_holds_the_provider_back(flooded: Gateway, flood: Floo
 
     assert ahead < HELD, "the reader's pace reaches the provider"
     assert growth < HELD
-    assert len(content) == STREAM
+    assert len(content) == flood.written_bytes >= STREAM
+    assert content.endswith(b"data: [DONE]\n\n" if is_chat else PIECE)
+
+
+def test_slow_typed_reader_holds_the_provider_back(flooded: Gateway, flood: FloodProvider) -> None:
+    before = resident(flooded)
+    asked = chat_request("flood")
+    asked.max_tokens = STREAM // len(PIECE)
+    with grpc.insecure_channel(flooded.grpc_target, options=GRPC_OPTIONS) as channel:
+        chunks = ChatServiceStub(channel).StreamChatCompletion(asked, timeout=90)
+        next(chunks)
+        stalls(flood)
+        ahead, growth = flood.written_bytes, resident(flooded) - before
+
+        length = len(text_of(chunks))
+
+    assert ahead < HELD, "the reader's pace reaches the provider"
+    assert growth < HELD
+    assert length > STREAM - 2 * MIB
 
 
 def stalls(flood: FloodProvider) -> None:
