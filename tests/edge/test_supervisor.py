@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import aiohttp
 import pytest
 from isthmusd.edge import process, workers
 from isthmusd.edge.errors import AddressInUse, ChildFailed
+from isthmusd.edge.folder import sweep
 from isthmusd.edge.options import Address, EdgeOptions
 from isthmusd.edge.ports import reserved
 from isthmusd.edge.process import Command, Kept
@@ -54,7 +56,7 @@ async def test_a_run_from_start_to_drain(caplog: pytest.LogCaptureFixture):
         run = group.create_task(supervisor(said).run())
         await eventually(lambda: said or run.done(), 60)
         (url,) = re.findall(r"http://\S+", said[0])
-        (admin,) = re.findall(r"http://\S+", caplog.text)
+        (admin,) = re.findall(r"admin listener at (http://\S+)", caplog.text)
 
         healthy = await get(http, f"{admin}/healthz")
         metrics = await get(http, f"{admin}/metrics")
@@ -178,3 +180,27 @@ def test_settings_are_for_their_owner_only(tmp_path: Path):
     assert folder.settings.read_bytes() == b"secret"
     assert folder.settings.stat().st_mode & 0o077 == 0
     assert folder.metrics.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_killed_run_left_goes_and_a_living_runs_stays(tmp_path: Path):
+    left, living, foreign = (tmp_path / name for name in ("isthmus-left", "isthmus-living", "isthmus-foreign"))
+    for folder in (left, living, foreign):
+        folder.mkdir()
+        (folder / "settings.json").write_text("secret")
+    for folder in (left, living):
+        (folder / "lock").touch()
+
+    with (living / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep(tmp_path, settled_s=-1)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["isthmus-foreign", "isthmus-living"]
+
+
+def test_a_young_folder_is_left_alone(tmp_path: Path):
+    (tmp_path / "isthmus-young").mkdir()
+    (tmp_path / "isthmus-young" / "lock").touch()
+
+    sweep(tmp_path)
+
+    assert (tmp_path / "isthmus-young").exists()

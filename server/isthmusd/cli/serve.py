@@ -26,7 +26,8 @@ def register(app: typer.Typer) -> None:
     app.command()(serve)
 
 
-def serve(  # noqa: PLR0917 - one parameter per flag is how typer works
+def serve(
+    *,
     config: Annotated[Path | None, typer.Option(help="Settings file (YAML).")] = None,
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Public address; port 0 takes a free one.")

@@ -12,18 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 
 import aiohttp
 
 from isthmusd.edge import admin, bootstrap, envoy, workers
 from isthmusd.edge.errors import ChildFailed, EdgeError
+from isthmusd.edge.folder import private_folder
 from isthmusd.edge.options import Address, EdgeOptions
 from isthmusd.edge.ports import reserved
 from isthmusd.edge.process import Kept
@@ -36,9 +34,6 @@ START_S = 60.0
 POLL_S = 0.02
 CHILD_GRACE_S = 5.0
 """What a process gets to end once nothing is in flight."""
-SHORT_FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a private directory in it
-LONGEST_FOLDER = 80
-"""A socket's path has 107 characters at most; some systems set TMPDIR to something long."""
 
 
 class Supervisor:
@@ -64,7 +59,7 @@ class Supervisor:
     async def run(self) -> None:
         """Start everything, announce it, wait for a signal, drain. Raises EdgeError if it cannot start or go on."""
         _allow_many_files()
-        with self._signals(), _folder(self._settings) as folder:
+        with self._signals(), private_folder(self._settings) as folder:
             try:
                 async with asyncio.TaskGroup() as owner:
                     await self._serve(folder, owner)
@@ -211,19 +206,6 @@ async def _all_of(works: Sequence[Coroutine[None, None, None]]) -> None:
 def _first(group: BaseExceptionGroup[EdgeError]) -> EdgeError:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-@contextmanager
-def _folder(settings: bytes) -> Generator[Folder]:
-    """Make the run's private directory, and remove it with the secrets in it."""
-    base = tempfile.gettempdir()
-    root = Path(tempfile.mkdtemp(prefix="isthmus-", dir=base if len(base) < LONGEST_FOLDER else SHORT_FOLDER))
-    try:
-        folder = Folder(root=root)
-        folder.create(settings)
-        yield folder
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def _allow_many_files() -> None:
