@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import assert_never
 
 import msgspec
 
@@ -189,18 +188,14 @@ class Collector:
             match event:
                 case StreamStart():
                     self._start = event
-                case RawDelta(choice=None, extra=extra):
-                    self._pieces.add(extra)
+                case RawDelta():
+                    self._take_raw(event)
                 case UsageReport(usage=usage):
                     self._usage = usage
                 case End():
                     self.ended = True
-                case RawDelta(choice=int(choice), extra=extra):
-                    self._choice(choice).add_raw(extra)
                 case ToolCallStart() | ToolCallDelta():
                     self._take_tool_call(event)
-                case RawDelta():
-                    pass
                 case _:
                     self._take_delta(event)
 
@@ -228,6 +223,12 @@ class Collector:
             system_fingerprint=self._start.system_fingerprint,
             extra=self._extra(),
         )
+
+    def _take_raw(self, event: RawDelta) -> None:
+        if event.choice is None:
+            self._pieces.add(event.extra)
+        else:
+            self._choice(event.choice).add_raw(event.extra)
 
     def _take_delta(
         self,
@@ -258,8 +259,6 @@ class Collector:
                 choice.logprobs.append(json)
             case ChoiceEnd():
                 choice.end = event
-            case _:
-                assert_never(event)
 
     def _take_tool_call(self, event: ToolCallStart | ToolCallDelta) -> None:
         choice = self._choice(event.choice)

@@ -11,15 +11,19 @@ import msgspec
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatResponse, Choice, Message, RawToolCall, ToolCall
-from isthmusd.dialects.openai.errors import answer_fault
+from isthmusd.dialects.openai.errors import answer_fault, raise_if_error
 from isthmusd.dialects.openai.message import decode_message, encode_answer
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
 from isthmusd.framing.fields import Fields, drop_none, raw_or_none
 
 
 def decode_chat_response(body: bytes, stamp: Stamp) -> ChatResponse:
-    """Read a whole answer. Raises Garbled. What a sloppy server leaves out comes from the stamp."""
+    """Read a whole answer. Raises Garbled, or the error that came in its place.
+
+    What a sloppy server leaves out comes from the stamp.
+    """
     fields = Fields.of(body, "", answer_fault)
+    raise_if_error(fields)
     choices = fields.objects("choices")
     if choices is None:
         raise fields.fault("'choices' is missing.", "choices")

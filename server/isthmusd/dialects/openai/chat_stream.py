@@ -7,7 +7,6 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import assert_never
 
 import msgspec
 
@@ -161,29 +160,30 @@ def _content(choice: int, delta: Fields, seen: _Progress) -> list[Event]:
 
 
 def _write_delta(event: Delta) -> dict[str, object] | None:
-    delta: dict[str, object]
+    delta = _delta(event)
+    return None if delta is None else {"delta": delta}
+
+
+def _delta(event: Delta) -> dict[str, object] | None:
     match event:
         case RoleDelta():
-            delta = {"role": event.role}
+            return {"role": event.role}
         case TextDelta():
-            delta = {"content": event.text}
+            return {"content": event.text}
         case ThinkingDelta():
-            delta = {"reasoning_content": event.text}
+            return {"reasoning_content": event.text}
         case RefusalDelta():
-            delta = {"refusal": event.text}
+            return {"refusal": event.text}
         case AudioDelta():
-            delta = {"audio": msgspec.Raw(event.json)}
+            return {"audio": msgspec.Raw(event.json)}
         case ToolCallStart():
             function = {"name": event.name, "arguments": ""}
             head = {"index": event.index, "id": event.id, "type": "function", "function": function}
-            delta = {"tool_calls": [drop_none(head, event.extra)]}
+            return {"tool_calls": [drop_none(head, event.extra)]}
         case ToolCallDelta():
-            delta = {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
+            return {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
         case RawDelta():
-            delta = drop_none({}, event.extra)
+            return drop_none({}, event.extra)
         case ThinkingSignature():
             # Has no form on this wire.
             return None
-        case _:
-            assert_never(event)
-    return {"delta": delta}

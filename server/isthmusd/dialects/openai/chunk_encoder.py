@@ -9,7 +9,6 @@ clients fail that read `choices[0]`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import assert_never
 
 import msgspec
 
@@ -113,8 +112,6 @@ class ChunkEncoder:
                 return self._delta(event, event.choice, _logprobs_of(following, event))
             case RawDelta(choice=choice):
                 return self._delta(event, choice or 0, _logprobs_of(following, event))
-            case _:
-                assert_never(event)
 
     def _delta(self, event: Delta, choice: int, logprobs: JsonText | None) -> list[bytes]:
         members = self._write_delta(event)

@@ -9,14 +9,15 @@ import msgspec
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.completion import CompletionChoice, CompletionResponse
-from isthmusd.dialects.openai.errors import answer_fault
+from isthmusd.dialects.openai.errors import answer_fault, raise_if_error
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
 from isthmusd.framing.fields import Fields, drop_none, raw_or_none
 
 
 def decode_completion_response(body: bytes, stamp: Stamp) -> CompletionResponse:
-    """Read a whole answer. Raises Garbled."""
+    """Read a whole answer. Raises Garbled, or the error that came in its place."""
     fields = Fields.of(body, "", answer_fault)
+    raise_if_error(fields)
     choices = fields.objects("choices")
     if choices is None:
         raise fields.fault("'choices' is missing.", "choices")

@@ -12,7 +12,7 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Encoded
-from isthmusd.dialects.openai.errors import answer_fault, request_fault
+from isthmusd.dialects.openai.errors import answer_fault, raise_if_error, request_fault
 from isthmusd.dialects.openai.stream_options import carried_extra
 from isthmusd.dialects.openai.texts import decode_inputs
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
@@ -54,8 +54,9 @@ def encode_embedding_request(request: EmbeddingRequest, model: str, profile: Pro
 
 
 def decode_embedding_response(body: bytes) -> EmbeddingResponse:
-    """Read an answer. Raises Garbled."""
+    """Read an answer. Raises Garbled, or the error that came in its place."""
     fields = Fields.of(body, "", answer_fault)
+    raise_if_error(fields)
     vectors = fields.objects("data")
     if vectors is None:
         raise fields.fault("'data' is missing.", "data")

@@ -24,6 +24,7 @@ from isthmusd.core.errors import (
     UpstreamError,
 )
 from isthmusd.core.headers import Headers, first
+from isthmusd.framing.fields import Fields
 
 MAX_MESSAGE = 2_000
 
@@ -57,7 +58,7 @@ _STATUS_OF_WORD = {
     "timeout": 504,
     "timeout_error": 504,
 }
-"""Status of an error that came inside a stream, where no HTTP status tells."""
+"""Status of an error that came with HTTP 200, in a stream or as a whole answer."""
 
 _SECRET = re.compile(
     r"\bBearer\s+\S{6,}"
@@ -103,11 +104,18 @@ def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
 
 
 def decode_stream_error(json: bytes | msgspec.Raw) -> UpstreamError:
-    """Read an error that came as an event: the value of `error`, or the whole event where it has no such member."""
+    """Read an error that came with HTTP 200: the value of `error`, or the whole event where it has no such member."""
     said = _said_in(_loose(json))
     words = (said.code, said.type)
     status = said.status or next((_STATUS_OF_WORD[word] for word in words if word in _STATUS_OF_WORD), 500)
     return _error_of(status, said, None, None)
+
+
+def raise_if_error(fields: Fields) -> None:
+    """Raise the error that some servers answer with under HTTP 200, instead of what was asked for."""
+    error = fields.raw("error")
+    if error is not None:
+        raise decode_stream_error(error)
 
 
 def _error_of(status: int, said: _Said, retry_after_s: float | None, request_id: str | None) -> UpstreamError:

@@ -94,8 +94,8 @@ def _asking(body: bytes, peeked: Peeked) -> bytes:
     start, end = peeked.spans.get("stream_options", (0, 0))
     options = body[start:end]
     if not options.startswith(b"{"):
-        # Absent or null. A value of another type stays, for the provider to refuse.
-        return _ASKED if options in (b"", b"null") else options
+        # Absent or null: `peek` refuses values of other types.
+        return _ASKED
     spans = find_spans(options)
     if "include_usage" in spans:
         return splice(options, spans, {"include_usage": b"true"})
