@@ -72,5 +72,8 @@ class Provider:
         exact = self.flavours.get(model)
         if exact is not None:
             return exact
-        prefixes = [name for name in self.flavours if name.endswith("*") and model.startswith(name[:-1])]
-        return self.flavours[max(prefixes, key=len)] if prefixes else Flavour.UNKNOWN
+        longest = ""
+        for name in self.flavours:
+            if len(name) > len(longest) and name[-1:] == "*" and model.startswith(name[:-1]):
+                longest = name
+        return self.flavours.get(longest, Flavour.UNKNOWN)

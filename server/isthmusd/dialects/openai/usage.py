@@ -13,10 +13,60 @@ _PROMPT_DETAILS = "prompt_tokens_details"
 _COMPLETION_DETAILS = "completion_tokens_details"
 
 
+class _PromptDetails(msgspec.Struct, forbid_unknown_fields=True):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct, forbid_unknown_fields=True):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class _Counts(msgspec.Struct, forbid_unknown_fields=True):
+    """What OpenAI itself sends."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+_COUNTS = msgspec.json.Decoder(_Counts | None)
+_NO_PROMPT_DETAILS = _PromptDetails()
+_NO_COMPLETION_DETAILS = _CompletionDetails()
+
+
 def decode_usage(json: bytes | msgspec.Raw) -> Usage | None:
     """Read a usage; None if it is null. Raises Garbled if it is not an object of counts."""
-    if bytes(memoryview(json)[:4]) == b"null":
+    try:
+        counts = _COUNTS.decode(json)
+    except msgspec.DecodeError:
+        # Members that OpenAI does not have, counts in floats, or no usage at all: read with care, at five times the cost.
+        return _decode_unusual(json)
+    if counts is None:
         return None
+    prompt = counts.prompt_tokens_details or _NO_PROMPT_DETAILS
+    completion = counts.completion_tokens_details or _NO_COMPLETION_DETAILS
+    return Usage(
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+        total_tokens=counts.total_tokens,
+        cached_tokens=prompt.cached_tokens,
+        cache_write_tokens=prompt.cache_write_tokens,
+        prompt_audio_tokens=prompt.audio_tokens,
+        reasoning_tokens=completion.reasoning_tokens,
+        completion_audio_tokens=completion.audio_tokens,
+        accepted_prediction_tokens=completion.accepted_prediction_tokens,
+        rejected_prediction_tokens=completion.rejected_prediction_tokens,
+    )
+
+
+def _decode_unusual(json: bytes | msgspec.Raw) -> Usage | None:
     fields = Fields.of(json, "usage", answer_fault)
     prompt, prompt_rest = _details(fields, _PROMPT_DETAILS, ("cached_tokens", "cache_write_tokens", "audio_tokens"))
     completion, completion_rest = _details(
