@@ -16,6 +16,7 @@ from isthmusd.core.errors import (
     KeyRejected,
     Misconfigured,
     TimedOut,
+    Unreachable,
     UnsupportedFeature,
     UpstreamError,
 )
@@ -194,7 +195,11 @@ async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Ta
         return
     if answer.status < 400:
         raise Garbled("the provider redirected the call, which is not followed")
-    body = await answer.read(ERROR_BYTES)
+    try:
+        body = await answer.read(ERROR_BYTES)
+    except (Garbled, Unreachable):
+        # Too long, or cut: the status says enough.
+        body = b""
     error = registry.called(target.provider.dialect, operation).decode_error(answer.status, answer.headers, body)
     if isinstance(error, KeyRejected) and not target.callers_own_key:
         error = Misconfigured(MISCONFIGURED, told=replace(error.told, type=None, detail=error.message))

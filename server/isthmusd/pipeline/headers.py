@@ -83,15 +83,17 @@ def sent_to_model(headers: Headers, *, callers_own_key: bool) -> Pairs:
     )
 
 
+def stops_here(name: str) -> bool:
+    """Tell whether a caller's header is for the gateway or its hop, never for a provider."""
+    return name in FORWARD_STOPS or name.startswith(FORWARD_STOPS_PREFIXES) or name.endswith("-bin")
+
+
 def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:
     """Choose the caller's headers that Forward sends on: all but those that belong to this hop or name secrets."""
     return tuple(
         (name, value)
         for name, values in headers.items()
-        if name not in FORWARD_STOPS
-        and not name.startswith(FORWARD_STOPS_PREFIXES)
-        and not name.endswith("-bin")
-        and (callers_own_key or name not in CALLERS_ACCOUNT)
+        if not stops_here(name) and (callers_own_key or name not in CALLERS_ACCOUNT)
         for value in values
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isthmusd.core.errors import NotFound
+from isthmusd.core.errors import InvalidRequest, NotFound
 from isthmusd.core.model import Listed
 from isthmusd.core.request import Arrival
 from isthmusd.pipeline.record import recording
@@ -20,11 +20,13 @@ async def list_models(gateway: Gateway, arrival: Arrival) -> Sequence[Listed]:
 
 
 async def get_model(gateway: Gateway, arrival: Arrival, model: str) -> Listed:
-    """Give one model. Raises NotFound."""
+    """Give one model. Raises NotFound, InvalidRequest."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
         call = gateway.identifier.identify(arrival)
         draft.know(call)
         draft.model = model
+        if not model:
+            raise InvalidRequest("name the model in 'id'", param="id")
         for listed in gateway.resolver.models(call.principal):
             if listed.id == model:
                 return listed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ import grpc.aio
 
 from isthmusd.core.headers import Headers, collect_headers, first
 from isthmusd.core.request import Arrival, Operation, Surface
+from isthmusd.pipeline.identify import request_id_of
+from isthmusd.pipeline.ports import Clock
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Metadata = Sequence[tuple[str, str]]
@@ -20,6 +21,7 @@ EDGE_PREFIXES = ("x-envoy-", "x-isthmus-int-")
 
 ORIGINAL_PATH, ORIGINAL_METHOD = "x-envoy-original-path", "x-envoy-original-method"
 AUTHORITY = "x-isthmus-int-authority"
+REQUEST_ID = "x-request-id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class Reader:
 
     edge: bool
     """Envoy is the only one that can dial this listener."""
+    clock: Clock
 
     def typed(self, context: Context, operation: Operation, body: Any, *, stream: bool = False) -> Arrival:
         """Read a typed call."""
@@ -42,7 +45,7 @@ class Reader:
             body=body,
             stream=stream,
             authority=first(edge, AUTHORITY),
-            started_at=time.time(),
+            started_at=self.clock.now(),
             deadline_s=context.time_remaining(),
         )
 
@@ -60,7 +63,7 @@ class Reader:
             headers=headers,
             body=body,
             authority=first(edge, AUTHORITY),
-            started_at=time.time(),
+            started_at=self.clock.now(),
         )
 
     def _headers(self, context: Context) -> tuple[Headers, Headers]:
@@ -70,4 +73,8 @@ class Reader:
         for key, value in context.invocation_metadata() or ():
             if isinstance(value, str):
                 (ours if key.startswith(EDGE_PREFIXES) else theirs).append((key, value))
-        return collect_headers(theirs), collect_headers(ours) if self.edge else {}
+        headers = collect_headers(theirs)
+        if request_id_of(headers) is None:
+            # Decided here, once: whatever becomes of the call, its caller and its record name the same id.
+            headers = {**headers, REQUEST_ID: [f"req_{self.clock.stamp().id}"]}
+        return headers, collect_headers(ours) if self.edge else {}

@@ -1,6 +1,6 @@
 """The gateway's errors as gRPC statuses. The OpenAI surface has `dialects/openai/errors.py`.
 
-Details stay under 6 KB: clients of the C core refuse larger trailers at random.
+Trailers stay under 6 KB whatever the error holds: clients of the C core refuse larger ones at random.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from isthmusd.core.errors import GatewayError, Misconfigured, UpstreamError
 from isthmusd.rpc.call import Metadata
 
 DOMAIN = "isthmus"
-MESSAGE_LIMIT = 2000
-"""Characters of a message; the status holds it twice."""
+MESSAGE_LIMIT = 1500
+"""Bytes of a message; trailers hold it twice."""
+FIELD_LIMIT = 150
+"""Bytes of a name: a field, a code, a type, an id. Providers choose some of them."""
+DESCRIPTION_LIMIT = 500
 
 CODES: dict[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -51,22 +54,32 @@ def status_code(error: GatewayError) -> grpc.StatusCode:
 def trailers(error: GatewayError, request_id: str) -> Metadata:
     """Give the trailing metadata that carries `google.rpc.Status`."""
     code = status_code(error)
-    status = status_pb2.Status(code=code.value[0], message=error.message[:MESSAGE_LIMIT])
+    status = status_pb2.Status(code=code.value[0], message=shortened(error.message, MESSAGE_LIMIT))
     status.details.extend(_packed(detail) for detail in _details(error, request_id))
     return (("grpc-status-details-bin", status.SerializeToString()),)  # type: ignore[return-value] # -bin is bytes
 
 
+def shortened(text: str, limit: int) -> str:
+    """Cut a text to so many bytes as gRPC writes them: three for each byte that is not printable ASCII."""
+    size = 0
+    for place, letter in enumerate(text[: limit + 1]):
+        size += 1 if " " <= letter <= "~" and letter != "%" else 3 * len(letter.encode())
+        if size > limit:
+            return text[:place]
+    return text
+
+
 def _details(error: GatewayError, request_id: str) -> list[_Detail]:
-    metadata = {"type": error.type, "http_status": str(error.http_status)}
+    metadata = {"type": shortened(error.type, FIELD_LIMIT), "http_status": str(error.http_status)}
     if error.code:
-        metadata["code"] = error.code
+        metadata["code"] = shortened(error.code, FIELD_LIMIT)
     if error.param:
-        metadata["param"] = error.param[:200]
+        metadata["param"] = shortened(error.param, FIELD_LIMIT)
     if isinstance(error, UpstreamError):
         if error.told.status is not None:
             metadata["upstream_status"] = str(error.told.status)
         if error.told.request_id is not None:
-            metadata["upstream_request_id"] = error.told.request_id[:128]
+            metadata["upstream_request_id"] = shortened(error.told.request_id, FIELD_LIMIT)
     details: list[_Detail] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata),
         error_details_pb2.RequestInfo(request_id=request_id),
@@ -77,7 +90,7 @@ def _details(error: GatewayError, request_id: str) -> list[_Detail]:
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     if error.param and status_code(error) is grpc.StatusCode.INVALID_ARGUMENT:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.param[:200], description=error.message[:500]
+            field=shortened(error.param, FIELD_LIMIT), description=shortened(error.message, DESCRIPTION_LIMIT)
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     return details

@@ -12,6 +12,8 @@ from isthmusd.core.headers import collect_headers
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.isthmus.usage import encode_usage
 from isthmusd.pipeline.forward import Forwarded, forward
+from isthmusd.pipeline.headers import stops_here
+from isthmusd.pipeline.record import recording
 from isthmusd.rpc.call import Context
 from isthmusd.rpc.typed import TypedCalls, answering, request_metadata
 
@@ -29,8 +31,7 @@ class ForwardServicer:
         """Carry one exchange: the head first, then the body's pieces."""
         arrival = self._calls.reader.typed(context, Operation.FORWARD, b"")
         async with answering(context, arrival):
-            head = await _head(request_iterator)
-            arrival = _addressed(arrival, head)
+            arrival = _addressed(arrival, await self._head(arrival, request_iterator))
             async with forward(self._calls.gateway, arrival, _pieces(request_iterator)) as forwarded:
                 await context.send_initial_metadata(request_metadata(arrival))
                 await context.write(forward_pb2.ForwardResponse(head=_answer_head(forwarded)))
@@ -40,6 +41,16 @@ class ForwardServicer:
                 usage = forwarded.usage
                 end = forward_pb2.ForwardEnd(usage=encode_usage(usage) if usage is not None else None)
                 await context.write(forward_pb2.ForwardResponse(end=end))
+
+    async def _head(
+        self, arrival: Arrival, requests: AsyncIterator[forward_pb2.ForwardRequest]
+    ) -> forward_pb2.ForwardRequestHead:
+        """Read the head. A call that fails here is recorded like any other."""
+        try:
+            return await _head(requests)
+        except InvalidRequest:
+            async with recording(self._calls.gateway.journal, self._calls.gateway.clock, arrival):
+                raise
 
 
 async def _head(requests: AsyncIterator[forward_pb2.ForwardRequest]) -> forward_pb2.ForwardRequestHead:
@@ -54,7 +65,9 @@ async def _head(requests: AsyncIterator[forward_pb2.ForwardRequest]) -> forward_
 def _addressed(arrival: Arrival, head: forward_pb2.ForwardRequestHead) -> Arrival:
     """Headers of the head are the forwarded ones; those of the call itself say who is asking."""
     sent = collect_headers((header.name, header.value) for header in head.headers)
-    return replace(arrival, method=head.method.upper(), path=head.path, headers={**sent, **arrival.headers})
+    headers = {name: values for name, values in arrival.headers.items() if stops_here(name)}
+    headers |= {name: values for name, values in sent.items() if not stops_here(name)}
+    return replace(arrival, method=head.method.upper(), path=head.path, headers=headers)
 
 
 async def _pieces(requests: AsyncIterator[forward_pb2.ForwardRequest]) -> AsyncIterator[bytes]:

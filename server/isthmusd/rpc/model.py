@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from isthmus.v1 import model_pb2
 
-from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.model import Listed
 from isthmusd.core.request import Operation
 from isthmusd.pipeline.models import get_model, list_models
@@ -30,8 +29,6 @@ class ModelServicer:
         """Show one model."""
         arrival = self._calls.reader.typed(context, Operation.MODELS, request)
         async with answering(context, arrival):
-            if not request.id:
-                raise InvalidRequest("name the model in 'id'", param="id")
             return model_pb2.GetModelResponse(model=_message(await get_model(self._calls.gateway, arrival, request.id)))
         raise AssertionError("answering() ends the call or lets it return")
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
+import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
-from isthmusd.core.errors import Bug, GatewayError, Interrupted
+from isthmusd.core.errors import Bug, GatewayError, Unauthenticated, UpstreamError
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
 from isthmusd.pipeline.credentials import refuse_credentials
 from isthmusd.pipeline.forward import forward
+from isthmusd.pipeline.headers import printable
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
+from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway, run
 from isthmusd.rpc.call import Context, Metadata, Reader
 
@@ -99,9 +103,8 @@ class OpenAISurface:
     async def _forward(self, requests: AsyncIterator[HttpBody], context: Context) -> None:
         opening = await anext(requests, HttpBody())
         arrival = self.reader.transcoded(context, Operation.FORWARD, opening.content_type, b"")
-        if arrival.path.partition("?")[0].rstrip("/").startswith(IDENTITY_PREFIX):
-            await context.send_initial_metadata(_metadata(arrival, 401, ()))
-            await context.write(HttpBody(content_type=JSON_TYPE, data=IDENTITY_REFUSED))
+        if arrival.path.startswith(IDENTITY_PREFIX):
+            await self._refuse_identity(context, arrival)
             return
 
         async def carry(context: Context, arrival: Arrival) -> None:
@@ -110,6 +113,13 @@ class OpenAISurface:
                 await _write_forwarded(context, forwarded.content_type, forwarded.chunks)
 
         await _answering(context, arrival, carry)
+
+    async def _refuse_identity(self, context: Context, arrival: Arrival) -> None:
+        with suppress(Unauthenticated):
+            async with recording(self.gateway.journal, self.gateway.clock, arrival):
+                raise Unauthenticated("no identity tokens are configured")
+        await context.send_initial_metadata(_metadata(arrival, 401, ()))
+        await context.write(HttpBody(content_type=JSON_TYPE, data=IDENTITY_REFUSED))
 
 
 async def _pieces(opening: HttpBody, requests: AsyncIterator[HttpBody]) -> AsyncIterator[bytes]:
@@ -134,11 +144,11 @@ async def _write_forwarded(context: Context, content_type: str, chunks: AsyncIte
             begun = True
         if not begun:
             await context.write(HttpBody(content_type=content_type))
-    except GatewayError as error:
+    except GatewayError:
+        # Already noted for the record; the caller learns it by the broken connection.
         if not begun:
             await context.write(HttpBody(content_type=content_type))
         await context.write(BROKEN)
-        raise Interrupted(error.message) from error
 
 
 async def _answering(context: Context, arrival: Arrival, answer: Answer) -> None:
@@ -147,8 +157,6 @@ async def _answering(context: Context, arrival: Arrival, answer: Answer) -> None
         await answer(context, arrival)
     except asyncio.CancelledError:
         raise
-    except Interrupted:
-        return  # told within the answer
     except GatewayError as error:
         await _refuse(context, arrival, error)
     except Exception:  # noqa: BLE001 the edge of the process: a bug is opaque outside; its traceback is in the record
@@ -160,7 +168,14 @@ async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> No
     headers: list[tuple[str, str]] = [("x-should-retry", "true" if error.retryable else "false")]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(max(0, round(error.retry_after_s)))))
-    await context.send_initial_metadata(_metadata(arrival, error.http_status, headers))
+    if isinstance(error, UpstreamError) and error.told.request_id is not None:
+        headers.append(("x-isthmus-upstream-request-id", printable(error.told.request_id)))
+    try:
+        await context.send_initial_metadata(_metadata(arrival, error.http_status, headers))
+    except grpc.aio.UsageError:
+        # The answer has begun: what follows cannot become an error answer, but it must not look complete.
+        await context.write(BROKEN)
+        return
     await context.write(HttpBody(content_type=JSON_TYPE, data=encode_error(error)))
 
 

@@ -59,7 +59,7 @@ class Server:
         self._options = options
         self.port: int = 0
         """The bound port, once started; 0 on a unix socket."""
-        _register(self._server, gateway, Reader(edge=options.edge))
+        _register(self._server, gateway, Reader(edge=options.edge, clock=gateway.clock))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if options.reflection:
             names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

@@ -17,7 +17,7 @@ from isthmusd.dialects.isthmus import name_provider, name_provider_of_stream
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.run import Gateway, run
 from isthmusd.rpc.call import Context, Reader
-from isthmusd.rpc.errors import status_code, trailers
+from isthmusd.rpc.errors import MESSAGE_LIMIT, shortened, status_code, trailers
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +82,5 @@ async def answering(context: Context, arrival: Arrival) -> AsyncGenerator[None]:
 
 async def abort(context: Context, arrival: Arrival, error: GatewayError) -> None:
     """End the call with an error's status and details."""
-    await context.abort(status_code(error), error.message[:2000], trailers(error, request_id_of(arrival.headers) or ""))
+    message = shortened(error.message, MESSAGE_LIMIT)
+    await context.abort(status_code(error), message, trailers(error, request_id_of(arrival.headers) or ""))
