@@ -38,8 +38,10 @@ async def eventually(holds, limit_s: float = 10) -> None:
             await asyncio.sleep(0.02)
 
 
-def supervisor(said: list[str], *, worker_argv: tuple[str, ...] = STUB, with_envoy: bool = True) -> Supervisor:
-    options = EdgeOptions(listen=ANY, admin=ANY, workers=2, with_envoy=with_envoy, drain_s=5)
+def supervisor(
+    said: list[str], *, worker_argv: tuple[str, ...] = STUB, with_envoy: bool = True, admin: Address = ANY
+) -> Supervisor:
+    options = EdgeOptions(listen=ANY, admin=admin, workers=2, with_envoy=with_envoy, drain_s=5)
     return Supervisor(options, b"{}", os.environ, announce=said.append, worker_argv=worker_argv)
 
 
@@ -49,14 +51,14 @@ async def get(http: aiohttp.ClientSession, url: str, stub: str = "tell") -> str:
         return await response.text()
 
 
-async def test_a_run_from_start_to_drain(caplog: pytest.LogCaptureFixture):
+async def test_a_run_from_start_to_drain():
     said: list[str] = []
-    caplog.set_level("INFO", "isthmusd.edge")
+    with reserved(ANY, "--admin") as address:
+        admin = f"http://{address}"
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-        run = group.create_task(supervisor(said).run())
+        run = group.create_task(supervisor(said, admin=address).run())
         await eventually(lambda: said or run.done(), 60)
         (url,) = re.findall(r"http://\S+", said[0])
-        (admin,) = re.findall(r"admin listener at (http://\S+)", caplog.text)
 
         healthy = await get(http, f"{admin}/healthz")
         metrics = await get(http, f"{admin}/metrics")
