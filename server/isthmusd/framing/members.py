@@ -52,7 +52,7 @@ def read_members(body: bytes) -> Members:
 
 
 def find_spans(text: bytes) -> dict[str, Span]:
-    """Give the spans of the members of an object that is known to be valid JSON; of repeated keys the last."""
+    """Give the spans of the members of a valid JSON object. Raises InvalidRequest if a key repeats."""
     return _walk(text, _DECODER.decode(text))
 
 

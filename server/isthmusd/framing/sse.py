@@ -18,6 +18,7 @@ BOM = b"\xef\xbb\xbf"
 # Atomic groups: a CRLF must never be taken for two line ends.
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_NO_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
 @dataclass(slots=True)
@@ -102,10 +103,13 @@ class SseReader:
         return events
 
 
-def data_event(data: bytes, name: str = "") -> bytes:
-    """Write one event whose data has no line ends; JSON never has."""
+def data_event(json: bytes, name: str = "") -> bytes:
+    """Write one event of JSON. Opaque values may be spread over lines, which would end the event: in JSON text line
+    ends are nothing but spaces, so spaces take their place."""
     head = b"event: " + name.encode() + b"\n" if name else b""
-    return head + b"data: " + data + b"\n\n"
+    if b"\n" in json or b"\r" in json:
+        json = json.translate(_NO_LINE_ENDS)
+    return head + b"data: " + json + b"\n\n"
 
 
 def _parse_lines(text: bytes, raw: bytes) -> SseEvent:

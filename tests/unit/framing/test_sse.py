@@ -89,3 +89,7 @@ def test_an_endless_event_is_garbled_and_nothing_follows() -> None:
 
 def test_an_event_is_written_with_its_name() -> None:
     assert data_event(b"{}", "error") == b"event: error\ndata: {}\n\n"
+
+
+def test_line_ends_between_json_tokens_do_not_end_the_event() -> None:
+    assert data_event(b'{"a":\r\n1,\n"b":"\\n"}') == b'data: {"a":  1, "b":"\\n"}\n\n'

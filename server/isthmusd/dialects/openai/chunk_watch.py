@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
-from isthmusd.core.errors import Garbled, GatewayError
+from isthmusd.core.errors import Garbled, GatewayError, InvalidRequest
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.chunk_decoder import DONE
 from isthmusd.dialects.openai.errors import decode_stream_error, encode_error
@@ -159,7 +159,11 @@ def _without_usage(event: SseEvent) -> bytes:
     if data.count(b'"usage"') == 1 and data.count(_PLAIN) == 1:
         # The one key of that name in the event, so it is the one that was read as null.
         return event.raw.replace(_PLAIN, b"")
-    start, end = find_spans(data)["usage"]
+    try:
+        start, end = find_spans(data)["usage"]
+    except InvalidRequest:
+        # A key repeats, so that nothing tells which one clients read: it passes as it is.
+        return event.raw
     start = data.rindex(b'"', 0, data.rindex(b'"', 0, start))
     before, after = data[:start].rstrip(), data[end:].lstrip()
     if before.endswith(b","):

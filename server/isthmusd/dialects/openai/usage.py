@@ -46,7 +46,8 @@ def decode_usage(json: bytes | msgspec.Raw) -> Usage | None:
     try:
         counts = _COUNTS.decode(json)
     except msgspec.DecodeError:
-        # Members that OpenAI does not have, counts in floats, or no usage at all: read with care, at five times the cost.
+        # Members that OpenAI does not have, counts in floats, or no usage at all: read with care, at five times the
+        # cost.
         return _decode_unusual(json)
     if counts is None:
         return None

@@ -149,6 +149,12 @@ def test_the_only_member_can_be_cut_and_data_of_several_lines_stays_json() -> No
     assert run(relay(), b'data: {"a":\ndata: 1,"usage" : null}\n\n') == b'data: {"a":\ndata: 1}\n\n'
 
 
+def test_an_event_whose_keys_repeat_passes_as_it_is() -> None:
+    stream = b'data: {"a":1,"a":2,"usage": null}\n\n'
+
+    assert run(relay(), stream + DONE) == stream + DONE
+
+
 def test_usage_in_a_chunk_with_choices_is_the_providers_own_and_stays() -> None:
     stream = chunk(delta("a", '"stop"'), USAGE) + DONE
     tap = relay()
