@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
@@ -18,25 +18,25 @@ START_S = 30.0
 @contextmanager
 def in_background(server: AbstractAsyncContextManager[Thing]) -> Iterator[Thing]:
     """Enter `server` in a new thread with its own loop, give what it yields, and leave it at the end."""
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-    ready: Future[Thing] = Future()
+    ready: Future[tuple[Thing, Callable[[], object]]] = Future()
 
     async def live() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
         try:
             async with server as thing:
-                ready.set_result(thing)
+                ready.set_result((thing, lambda: loop.call_soon_threadsafe(stop.set)))
                 await stop.wait()
         except BaseException as error:
             if ready.done():
                 raise
             ready.set_exception(error)
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(live(),), name="background-server", daemon=True)
+    # asyncio.run cancels what the server left behind; a bare loop would drop it with its sockets.
+    thread = threading.Thread(target=lambda: asyncio.run(live()), name="background-server", daemon=True)
     thread.start()
+    thing, end = ready.result(timeout=START_S)
     try:
-        yield ready.result(timeout=START_S)
+        yield thing
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        end()
         thread.join(timeout=START_S)
-        loop.close()
