@@ -18,7 +18,8 @@ from isthmusd.observe.log import Log, adopt_libraries
 from isthmusd.rpc.server import ServerOptions
 from isthmusd.settings import Settings
 
-
+NOTICE_S = 0.6
+"""Without a supervisor that stops Envoy first, Envoy must see the health change: two checks, a quarter second apart."""
 COLLECT_AFTER = (20_000, 20, 20)
 """Calls leave few cycles; the default of 700 new objects is a collection every few calls."""
 
@@ -34,6 +35,7 @@ async def serve(post: Post, settings: Settings) -> None:
         edge=post.edge,
         message_bytes=settings.grpc.message_bytes,
         reflection=settings.grpc.reflection,
+        notice_s=0.0 if post.bind.startswith("unix:") else NOTICE_S,
     )
     async with running(settings, options):
         await stopping.wait()
