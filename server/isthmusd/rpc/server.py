@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ class ServerOptions:
     message_bytes: int = 64 * 1024 * 1024
     """Largest message received."""
     reflection: bool = True
+    notice_s: float = 0.0
+    """How long a stop waits between saying so and doing it, for whoever sends us calls to notice."""
 
 
 class Server:
@@ -74,6 +77,7 @@ class Server:
     async def stop(self, grace_s: float) -> None:
         """Stop taking calls, let those in flight finish for at most `grace_s` seconds."""
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.sleep(self._options.notice_s)
         await self._server.stop(grace_s)
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
