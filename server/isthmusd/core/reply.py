@@ -17,6 +17,8 @@ class Provenance:
     model: str | None = None
     endpoint: str | None = None
     attempts: int = 0
+    upstream_request_id: str | None = None
+    """The id that the provider gave the call."""
     losses: tuple[Loss, ...] = ()
 
 

@@ -72,16 +72,16 @@ class Attempts:
             try:
                 reply = await self._attempt(connections, asked, target)
             except UpstreamError as error:
-                asked.draft.attempted(target, began, None, error)
+                asked.draft.attempted(target, began, error=error)
                 if not error.fall_back or len(plan.targets) == 1:
                     raise
                 failures.append(error)
                 await connections.aclose()
             except asyncio.CancelledError:
-                asked.draft.attempted(target, began, None)
+                asked.draft.attempted(target, began)
                 raise
             else:
-                asked.draft.attempted(target, began, reply.status)
+                asked.draft.attempted(target, began, reply.status, request_id=reply.provenance.upstream_request_id)
                 return replace(reply, provenance=replace(reply.provenance, attempts=len(failures) + 1))
         raise Exhausted(tuple(failures))
 
@@ -211,7 +211,13 @@ def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[
     endpoint = target.provider.endpoint
     named = (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
     pairs = (*travelling.returned_from_model(headers), *named, *travelling.losses_header(losses))
-    provenance = Provenance(provider=target.provider.name, model=target.model, endpoint=endpoint, losses=losses)
+    provenance = Provenance(
+        provider=target.provider.name,
+        model=target.model,
+        endpoint=endpoint,
+        upstream_request_id=first(headers, "x-request-id"),
+        losses=losses,
+    )
     return pairs, provenance
 
 

@@ -60,7 +60,7 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
             began = gateway.clock.monotonic()
             try:
                 async with _sending(gateway, call, message, streamed) as answer:
-                    draft.attempted(target, began, answer.status)
+                    draft.attempted(target, began, answer.status, request_id=first(answer.headers, "x-request-id"))
                     draft.status = answer.status
                     observer = UsageObserver(path.path, answer.headers, target.provider.profile)
                     yield Forwarded(
@@ -72,7 +72,7 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
                     )
             except (UpstreamError, asyncio.CancelledError) as error:
                 if not draft.attempts:
-                    draft.attempted(target, began, None, error if isinstance(error, UpstreamError) else None)
+                    draft.attempted(target, began, error=error if isinstance(error, UpstreamError) else None)
                 raise
 
 

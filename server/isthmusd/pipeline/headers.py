@@ -90,10 +90,11 @@ def stops_here(name: str) -> bool:
 
 def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:
     """Choose the caller's headers that Forward sends on: all but those that belong to this hop or name secrets."""
+    of_this_hop = _named_by_connection(headers)
     return tuple(
         (name, value)
         for name, values in headers.items()
-        if not stops_here(name) and (callers_own_key or name not in CALLERS_ACCOUNT)
+        if not stops_here(name) and name not in of_this_hop and (callers_own_key or name not in CALLERS_ACCOUNT)
         for value in values
     )
 
@@ -112,10 +113,11 @@ def returned_from_model(headers: Headers) -> Pairs:
 
 def returned_by_forward(headers: Headers) -> Pairs:
     """Choose a target's headers that Forward returns. A provider's request id stays under its own name."""
+    of_this_hop = FORWARD_REPLY_STOPS | _named_by_connection(headers)
     return tuple(
         (name, printable(value))
         for name, values in headers.items()
-        if name not in FORWARD_REPLY_STOPS
+        if name not in of_this_hop
         and not name.startswith(FORWARD_REPLY_STOPS_PREFIXES)
         and not name.endswith("-bin")
         and METADATA_KEY.fullmatch(name)
@@ -135,3 +137,8 @@ def printable(value: str) -> str:
     if value.isascii() and value.isprintable():
         return value.strip()
     return quote(value.encode("utf-8", "surrogateescape"), safe=PRINTABLE).strip()
+
+
+def _named_by_connection(headers: Headers) -> frozenset[str]:
+    """Give the headers that a peer declares to be of its hop only: RFC 9110, section 7.6.1."""
+    return frozenset(name.strip().lower() for value in headers.get("connection", ()) for name in value.split(","))

@@ -48,8 +48,15 @@ class Draft:
         if self._first_event_s is None:
             self._first_event_s = self._clock.monotonic() - self._began
 
-    def attempted(self, target: Target, began: float, status: int | None, error: GatewayError | None = None) -> None:
-        """Add one send and what came of it."""
+    def attempted(
+        self,
+        target: Target,
+        began: float,
+        status: int | None = None,
+        error: GatewayError | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Add one send and what came of it; `request_id` is the target's."""
         told = error.told if isinstance(error, UpstreamError) else None
         self.attempts.append(
             Attempt(
@@ -58,7 +65,7 @@ class Draft:
                 status=status if status is not None or told is None else told.status,
                 duration_s=self._clock.monotonic() - began,
                 error=error.code if error is not None else None,
-                upstream_request_id=told.request_id if told is not None else None,
+                upstream_request_id=request_id if told is None else told.request_id,
             )
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated, UnknownModel
 from isthmusd.core.model import Listed
-from isthmusd.core.profile import Flavour, Provider
+from isthmusd.core.profile import Provider
 from isthmusd.core.routing import Plan, Target
 
 
@@ -68,11 +68,6 @@ class Resolver:
         if provider is None:
             raise UnknownModel("no default provider is configured; name a model in the body")
         return self._plan(call, provider, "")
-
-    def flavour_of(self, call: Call, model: str) -> Flavour:
-        """Tell what a model answers natively; unknown models are UNKNOWN."""
-        provider, upstream_model = self._find(call.principal, model)
-        return provider.flavour_of(upstream_model)
 
     def models(self, principal: Principal) -> Iterator[Listed]:
         """List what this caller may use, sorted by id."""

@@ -116,6 +116,7 @@ def test_the_first_answer_is_the_answer() -> None:
         ("x-bt-used-endpoint", "main"),
     )
     assert (reply.provenance.provider, reply.provenance.model, reply.provenance.attempts) == ("openai", "gpt-1", 1)
+    assert case.draft.attempts[0].upstream_request_id == "req_1"
     assert case.draft.usage is not None
     assert case.draft.usage.total_tokens == 8
 

@@ -71,6 +71,7 @@ def test_a_call_without_a_body_goes_to_the_default_provider() -> None:
     assert forwarded.headers == (("x-request-id", "req_up"),)
     assert built.journal.only.end is EndReason.COMPLETE
     assert built.journal.only.model is None
+    assert built.journal.only.attempts[0].upstream_request_id == "req_up"
 
 
 def test_a_providers_refusal_is_an_answer() -> None:

@@ -84,6 +84,13 @@ def test_forward_sends_all_else(name: str) -> None:
     assert sent_by_forward(one_each(name), callers_own_key=False) == ((name, "v"),)
 
 
+def test_headers_that_a_peer_names_as_of_its_hop_do_not_travel() -> None:
+    headers = {"connection": ["close, X-Hop", "x-other"], "x-hop": ["1"], "x-other": ["2"], "x-kept": ["3"]}
+
+    assert sent_by_forward(headers, callers_own_key=False) == (("x-kept", "3"),)
+    assert returned_by_forward(headers) == (("x-kept", "3"),)
+
+
 def test_forward_keeps_repeated_headers_in_order() -> None:
     headers = {"x-a": ["1", "2"], "cookie": ["c"], "x-b": ["3"]}
 

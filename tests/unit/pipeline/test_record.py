@@ -141,12 +141,12 @@ def test_attempts_say_what_the_target_said() -> None:
     draft = Draft(arrival_of(), clock)
     told = Told(status=529, request_id="req_up")
 
-    draft.attempted(TARGET, 1.0, None, Overloaded("x", told=told))
-    draft.attempted(TARGET, 2.0, 200)
-    draft.attempted(TARGET, 3.0, None, InvalidRequest("x"))
+    draft.attempted(TARGET, 1.0, error=Overloaded("x", told=told))
+    draft.attempted(TARGET, 2.0, 200, request_id="req_2")
+    draft.attempted(TARGET, 3.0, error=InvalidRequest("x"))
 
     failed, answered, refused = draft.finish().attempts
     assert (failed.provider, failed.model, failed.status, failed.duration_s) == ("p", "m", 529, 4.0)
     assert (failed.error, failed.upstream_request_id) == ("upstream_error", "req_up")
-    assert (answered.status, answered.error, answered.upstream_request_id) == (200, None, None)
+    assert (answered.status, answered.error, answered.upstream_request_id) == (200, None, "req_2")
     assert (refused.status, refused.error) == (None, "invalid_request")
