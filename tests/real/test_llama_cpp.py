@@ -30,9 +30,6 @@ from isthmus.v1 import (
 
 from tests.edge.gateway import Gateway, running_gateway
 
-for package in ("gguf", "xllamacpp"):
-    pytest.importorskip(package, reason="the extra `real` is not installed")
-
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
 GRAMMAR = "root ::= [a-z ]+"
@@ -61,6 +58,8 @@ def llama_server(model: Path, purpose: str, log: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    for package in ("gguf", "xllamacpp"):
+        pytest.importorskip(package, reason="the extra `real` is not installed")
     from tests.real.tiny_gguf import write_model  # noqa: PLC0415 its packages are those that may be missing
 
     folder = tmp_path_factory.mktemp("llama")
