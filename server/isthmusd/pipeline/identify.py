@@ -16,7 +16,7 @@ from isthmusd.core.request import Arrival
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock
 
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+REQUEST_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 TOKEN = re.compile(r"[\x21-\x7e]+")
 JWT = re.compile(r"eyJ[\w-]*(?:\.[\w-]*){2,4}")
 """Signed (three parts) or encrypted (five)."""

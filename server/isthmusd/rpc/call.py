@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,23 @@ EDGE_PREFIXES = ("x-envoy-", "x-isthmus-int-")
 
 ORIGINAL_PATH, ORIGINAL_METHOD = "x-envoy-original-path", "x-envoy-original-method"
 AUTHORITY = "x-isthmus-int-authority"
+LEFT_WITHIN_S = 0.01
+"""How long after the end of a request's messages its cancellation may come; measured: 1 to 35 turns of the loop."""
 REQUEST_ID = "x-request-id"
+
+
+async def whole_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass the pieces of a request's body, and end only if its caller did.
+
+    grpcio ends the messages of a caller who left in the same way as those of one who has finished, and cancels the
+    call a moment later. Without waiting for that, half an upload looks whole to the provider.
+    """
+    held = False
+    async for piece in pieces:
+        held = held or bool(piece)
+        yield piece
+    if held:
+        await asyncio.sleep(LEFT_WITHIN_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from isthmusd.dialects.isthmus.usage import encode_usage
 from isthmusd.pipeline.forward import Forwarded, forward
 from isthmusd.pipeline.headers import stops_here
 from isthmusd.pipeline.record import recording
-from isthmusd.rpc.call import Context
+from isthmusd.rpc.call import Context, whole_body
 from isthmusd.rpc.typed import TypedCalls, answering, request_metadata
 
 PIECE_BYTES = 256 * 1024
@@ -32,7 +32,7 @@ class ForwardServicer:
         arrival = self._calls.reader.typed(context, Operation.FORWARD, b"")
         async with answering(context, arrival):
             arrival = _addressed(arrival, await self._head(arrival, request_iterator))
-            async with forward(self._calls.gateway, arrival, _pieces(request_iterator)) as forwarded:
+            async with forward(self._calls.gateway, arrival, whole_body(_pieces(request_iterator))) as forwarded:
                 await context.send_initial_metadata(request_metadata(arrival))
                 await context.write(forward_pb2.ForwardResponse(head=_answer_head(forwarded)))
                 async for chunk in forwarded.chunks:

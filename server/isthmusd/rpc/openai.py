@@ -26,7 +26,7 @@ from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
 from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway, run
-from isthmusd.rpc.call import Context, Metadata, Reader
+from isthmusd.rpc.call import Context, Metadata, Reader, whole_body
 
 SERVICE = "isthmus.v1.OpenAIService"
 JSON_TYPE = "application/json"
@@ -108,7 +108,7 @@ class OpenAISurface:
             return
 
         async def carry(context: Context, arrival: Arrival) -> None:
-            async with forward(self.gateway, arrival, _pieces(opening, requests)) as forwarded:
+            async with forward(self.gateway, arrival, whole_body(_pieces(opening, requests))) as forwarded:
                 await context.send_initial_metadata(_metadata(arrival, forwarded.status, forwarded.headers))
                 await _write_forwarded(context, forwarded.content_type, forwarded.chunks)
 

@@ -51,6 +51,14 @@ def forwarded(gateway: Serving) -> Any:
     return forward_pb2_grpc.ForwardServiceStub(gateway.channel).Forward(iter([forward_pb2.ForwardRequest(head=head)]))
 
 
+def forwarded_over_http(gateway: Serving) -> Any:
+    metadata = (("x-envoy-original-path", "/v1/files/f/content"), ("x-envoy-original-method", "GET"))
+    call = gateway.channel.stream_stream(
+        SERVICE + "Forward", request_serializer=HttpBody.SerializeToString, response_deserializer=None
+    )
+    return call(iter([HttpBody()]), metadata=metadata)
+
+
 @pytest.mark.parametrize(
     ("call", "answer", "reads"),
     [
@@ -65,6 +73,8 @@ def forwarded(gateway: Serving) -> Any:
         (openai(streamed=True), SILENT_STREAM, True),
         (forwarded, SILENT_HEAD, False),
         (forwarded, SILENT_BODY, True),
+        (forwarded_over_http, SILENT_HEAD, False),
+        (forwarded_over_http, SILENT_BODY, True),
     ],
 )
 async def test_leaving_reaches_the_provider(call: Callable[[Serving], Any], answer: Answer, reads: bool) -> None:
@@ -102,3 +112,21 @@ async def test_a_lost_connection_is_a_caller_who_left() -> None:
 
     assert gateway.record.end is EndReason.CANCELLED
     assert gateway.record.usage is not None
+
+
+@pytest.mark.parametrize("size", [10, 2**20])
+async def test_half_an_upload_never_looks_whole_to_the_provider(size: int) -> None:
+    metadata = (("x-envoy-original-path", "/v1/files"), ("x-envoy-original-method", "POST"))
+
+    async with serving() as gateway:
+        for count in range(1, 9):
+            call = gateway.channel.stream_stream(
+                SERVICE + "Forward", request_serializer=HttpBody.SerializeToString, response_deserializer=None
+            )(metadata=metadata)
+            await call.write(HttpBody(data=b"x" * size))
+            await asyncio.sleep(0.02)
+            call.cancel()
+            await gateway.journal.holds(count)
+
+    assert {record.end for record in gateway.journal.records} == {EndReason.CANCELLED}
+    assert gateway.provider.requests == []
