@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from isthmusd.clock import SystemClock
-from isthmusd.observe.journal import Journals, LogJournal
+from isthmusd.observe.journal import DeferredJournal, Journals, LogJournal
 from isthmusd.observe.metrics import Metrics
 from isthmusd.observe.sink import LineSink
 from isthmusd.pipeline.admission import Admission
@@ -34,9 +34,11 @@ async def running(
     """Serve until the context is left, then let calls finish and close. Tests pass fakes for what they watch."""
     async with AsyncExitStack() as resources:
         lines = LineSink()
-        lines.start()
-        resources.callback(lines.close)
         metrics = Metrics()
+        records = DeferredJournal(Journals((LogJournal(lines.write, settings.log_level), metrics)))
+        for thread in (lines, records):
+            thread.start()
+            resources.callback(thread.close)
         if upstream is None:
             upstream = await resources.enter_async_context(Upstreams())
         server = Server(
@@ -44,7 +46,7 @@ async def running(
                 settings,
                 clock=clock or SystemClock(),
                 upstream=upstream,
-                journal=journal or Journals((LogJournal(lines.write, settings.log_level), metrics)),
+                journal=journal or records,
                 active_calls=metrics,
             ),
             options,

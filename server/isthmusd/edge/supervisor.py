@@ -107,7 +107,7 @@ class Supervisor:
             request_bytes=self._options.request_bytes,
         )
         folder.envoy_config.write_bytes(bootstrap.render(run))
-        command = envoy.command(folder.envoy_config, max(2, len(posts)), self._environ)
+        command = envoy.command(folder.envoy_config, len(posts), self._environ)
         _keep(Kept(command), command.name, children, owner)
         interface = envoy.EnvoyAdmin(folder.admin_socket)
         # Both: /readyz alone could be another gateway's on the same port.

@@ -9,7 +9,7 @@ import msgspec
 
 from isthmusd.core.record import EndReason, Record
 from isthmusd.observe.log import WEIGHT, Level, instant
-from isthmusd.observe.sink import Write
+from isthmusd.observe.sink import Gathered, Write
 
 LEVEL_OF_END = {
     EndReason.COMPLETE: Level.INFO,
@@ -59,3 +59,21 @@ class Journals:
         """Pass the record on."""
         for journal in self._journals:
             journal.write(record)
+
+
+class DeferredJournal(Gathered[Record]):
+    """Gives records to another journal from a thread, many at a time: at the end of each call the loop only appends,
+    and code that runs for a batch finds its own data in the processor's caches."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__("records", self._write_batch)
+        self._journal = journal
+
+    def write(self, record: Record) -> None:
+        """Queue one record."""
+        self.put(record)
+
+    def _write_batch(self, records: list[Record], dropped: int) -> None:
+        del dropped  # more records than the processor can count: the calls themselves are in trouble then
+        for record in records:
+            self._journal.write(record)

@@ -1,4 +1,4 @@
-"""Where log lines leave the process. It does not know what a line means.
+"""Work that must not hold up the event loop, done by threads in batches; and where log lines leave the process.
 
 A pipe that nobody reads blocks its writer, and stderr is often a pipe. So the event loop only appends to a queue;
 one thread writes what has gathered, many lines with one system call.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
 
 Write = Callable[[bytes], None]
 """Takes one line, its newline included."""
 
 GATHER_S = 0.02
-"""How long the thread lets lines gather: one write per record would cost a thread switch each."""
-MAX_WAITING_LINES = 50_000
-"""Beyond this lines are counted and dropped: a reader that stands still must not take the memory of the gateway."""
+"""How long a thread lets items gather: one at a time would cost a thread switch each."""
+MAX_WAITING = 50_000
+"""Beyond this items are counted and dropped: a reader that stands still must not take the memory of the gateway."""
 CLOSE_S = 2.0
 """How long closing waits for a reader that stands still."""
 
@@ -38,58 +41,71 @@ def write_all(fd: int, lines: bytes) -> None:
         return
 
 
-class LineSink:
-    """Queue and thread in front of a file descriptor.
+class Gathered(Generic[Item]):
+    """Queue and thread in front of work that is cheaper in batches.
 
-    `write` may be called from any thread, before `start` too, and returns at once. `close` writes what waits and ends
-    the thread; lines that come later are lost.
+    `put` may be called from any thread, before `start` too, and returns at once. `close` finishes what waits and ends
+    the thread; items that come later are lost.
     """
 
-    def __init__(self, fd: int = 2) -> None:
-        self._fd = fd
-        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name="log-lines", daemon=True)
+    def __init__(self, name: str, work: Callable[[list[Item], int], None]) -> None:
+        self._work = work
+        """Gets a batch, and how many items were dropped before it."""
+        self._waiting: deque[Item] = deque()
+        self._woken = Event()
+        self._ended = False
+        self._thread = Thread(target=self._run, name=name, daemon=True)
         self._dropped_count = 0
 
     def start(self) -> None:
         """Start the thread; once."""
         self._thread.start()
 
-    def write(self, line: bytes) -> None:
-        """Queue one line, newline included."""
-        if self._waiting.qsize() < MAX_WAITING_LINES:
-            self._waiting.put(line)
-        else:
+    def put(self, item: Item) -> None:
+        """Queue one item."""
+        if len(self._waiting) >= MAX_WAITING:
             self._dropped_count += 1
+            return
+        self._waiting.append(item)
+        if not self._woken.is_set():
+            self._woken.set()
 
     def close(self) -> None:
-        """Write what waits; give up on a reader that does not read."""
-        self._waiting.put(None)
+        """Finish what waits; give up on work that stands still."""
+        self._ended = True
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            first = self._waiting.get()
-            if first is not None:
+        while not self._ended:
+            self._woken.wait()
+            if not self._ended:
                 time.sleep(GATHER_S)
-            lines, ended = self._gather(first)
-            write_all(self._fd, b"".join(lines))
+            self._woken.clear()
+            self._work_off()
+        self._work_off()
 
-    def _gather(self, first: bytes | None) -> tuple[list[bytes], bool]:
-        """Take what waits; the second value says whether the end came by."""
-        lines = [] if first is None else [first]
-        ended = first is None
-        while not ended:
-            try:
-                line = self._waiting.get_nowait()
-            except Empty:
-                break
-            ended = line is None
-            if line is not None:
-                lines.append(line)
-        if self._dropped_count:
-            lines.append(b'{"event":"log_lines_dropped","level":"error","count":%d}\n' % self._dropped_count)
-            self._dropped_count = 0
-        return lines, ended
+    def _work_off(self) -> None:
+        # Only what is there now: more may come while we take it, which the next turn takes.
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        dropped, self._dropped_count = self._dropped_count, 0
+        if batch or dropped:
+            self._work(batch, dropped)
+
+
+class LineSink(Gathered[bytes]):
+    """Lines to a file descriptor, newlines included."""
+
+    def __init__(self, fd: int = 2) -> None:
+        super().__init__("log-lines", self._write_batch)
+        self._fd = fd
+
+    def write(self, line: bytes) -> None:
+        """Queue one line."""
+        self.put(line)
+
+    def _write_batch(self, lines: list[bytes], dropped: int) -> None:
+        if dropped:
+            lines.append(b'{"event":"log_lines_dropped","level":"error","count":%d}\n' % dropped)
+        write_all(self._fd, b"".join(lines))

@@ -111,7 +111,7 @@ def test_reader_that_stands_still_does_not_hold_the_writer_up_and_costs_lines_on
     lines = LineSink(writer)
     lines.start()
 
-    for _ in range(sink.MAX_WAITING_LINES * 2):
+    for _ in range(sink.MAX_WAITING * 2):
         lines.write(b"x" * 100 + b"\n")
 
     drained: list[bytes] = []
@@ -124,7 +124,7 @@ def test_reader_that_stands_still_does_not_hold_the_writer_up_and_costs_lines_on
     written = b"".join(drained).splitlines()
     dropped = sum(msgspec.json.decode(line)["count"] for line in written if b"log_lines_dropped" in line)
     assert dropped > 0
-    assert sum(line == b"x" * 100 for line in written) + dropped == sink.MAX_WAITING_LINES * 2
+    assert sum(line == b"x" * 100 for line in written) + dropped == sink.MAX_WAITING * 2
 
 
 def test_closed_reader_is_no_error() -> None:
