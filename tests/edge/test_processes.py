@@ -140,7 +140,7 @@ async def test_without_a_living_worker_calls_are_told_to_come_back():
         async with aiohttp.ClientSession() as http:
             errors, readiness = [], []
             started = time.monotonic()
-            # A worker that dies young is started after ever longer pauses, so that Envoy's checks see it sooner or later.
+            # A worker that dies young is started after ever longer pauses: at last Envoy's checks see it.
             while (503, '{"error":') not in readiness and time.monotonic() - started < 30:
                 async with http.post(gateway.url + CHAT, headers={"x-stub": "exit"}) as response:
                     errors.append((response.status, response.headers.get("retry-after")))

@@ -118,7 +118,7 @@ class Metrics:
     def _count_tokens(self, provider: str, usage: Usage) -> None:
         for kind, field in TOKEN_KINDS.items():
             count: int | None = getattr(usage, field)
-            if count:
+            if count and count > 0:
                 self._token(provider, kind).inc(count)
 
     def _bounded(self, provider: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
@@ -91,7 +92,10 @@ class Gathered(Generic[Item]):
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         dropped, self._dropped_count = self._dropped_count, 0
         if batch or dropped:
-            self._work(batch, dropped)
+            try:
+                self._work(batch, dropped)
+            except Exception:  # noqa: BLE001 a background loop: one bad item must not end the log of all that follow
+                write_all(2, traceback.format_exc().encode())
 
 
 class LineSink(Gathered[bytes]):

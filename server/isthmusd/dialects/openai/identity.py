@@ -14,6 +14,7 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.chunk_watch import ChunkWatch
+from isthmusd.dialects.openai.errors import decode_stream_error
 from isthmusd.dialects.openai.responses_watch import ResponsesWatch, usage_in
 from isthmusd.dialects.openai.tap import Tap
 from isthmusd.dialects.openai.usage import decode_usage
@@ -22,8 +23,14 @@ from isthmusd.framing.members import find_spans, splice
 _ASKED = b'{"include_usage":true}'
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Whole(msgspec.Struct):
-    usage: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+    choices: msgspec.Raw = _NULL
+    data: msgspec.Raw = _NULL
 
 
 _WHOLE = msgspec.json.Decoder(_Whole)
@@ -59,16 +66,29 @@ class OpenAIIdentity:
         return Tap(watch, body_size)
 
     def usage_of(self, body: bytes) -> Usage | None:
-        """Read the usage of a whole answer. Raises Garbled if it is not a JSON object."""
+        """Read the usage of a whole answer; None if there is none that can be read.
+
+        Raises Garbled if the answer is no JSON object, and the error that some servers answer with under HTTP 200.
+        """
         if self.operation is Operation.RESPONSES:
             return usage_in(body)
         try:
-            usage = _WHOLE.decode(body).usage
+            whole = _WHOLE.decode(body)
             if not body.isascii():
                 body.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Garbled("The provider's answer is not a JSON object; try again.") from error
-        return decode_usage(usage)
+        if (
+            whole.error is not _NULL
+            and whole.choices is _NULL
+            and whole.data is _NULL
+            and bytes(whole.error) != b"null"
+        ):
+            raise decode_stream_error(whole.error)
+        try:
+            return decode_usage(whole.usage)
+        except Garbled:
+            return None  # the answer itself is sound, and passes
 
     def _asks_for_usage(self, peeked: Peeked, profile: Profile) -> bool:
         """Whether the gateway itself asks, so that it must also hide the answer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from isthmusd.core.chat import Extra
@@ -13,25 +15,28 @@ _PROMPT_DETAILS = "prompt_tokens_details"
 _COMPLETION_DETAILS = "completion_tokens_details"
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _PromptDetails(msgspec.Struct, forbid_unknown_fields=True):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
 
 
 class _CompletionDetails(msgspec.Struct, forbid_unknown_fields=True):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    accepted_prediction_tokens: _Count | None = None
+    rejected_prediction_tokens: _Count | None = None
 
 
 class _Counts(msgspec.Struct, forbid_unknown_fields=True):
     """What OpenAI itself sends."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    total_tokens: _Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
@@ -133,6 +138,6 @@ def _merged(known: dict[str, int | None], rest: str | None) -> dict[str, object]
 
 
 def _count(fields: Fields, name: str) -> int | None:
-    """Some servers count in floats."""
+    """Some servers count in floats; a negative count is none."""
     number = fields.number(name)
-    return None if number is None else int(number)
+    return None if number is None or number < 0 else int(number)

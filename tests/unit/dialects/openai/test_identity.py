@@ -311,7 +311,9 @@ def test_the_usage_of_a_whole_answer_is_read() -> None:
 
     assert way.usage_of(b'{"usage":{"prompt_tokens":5}}') == Usage(prompt_tokens=5)
     assert way.usage_of(b'{"id":"\xc3\xa4"}') is None
-    for body in (b"", b"[]", b"<html>", b'{"a":"\xff"}', b'{"usage":[]}'):
+    assert way.usage_of(b'{"choices":[],"usage":[]}') is None, "the answer is sound, whatever its usage is"
+    assert way.usage_of(b'{"usage":{"prompt_tokens":-5}}') == Usage()
+    for body in (b"", b"[]", b"<html>", b'{"a":"\xff"}'):
         with pytest.raises(Garbled):
             way.usage_of(body)
 
