@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from typing import Self
 
 from isthmusd.core.errors import Unavailable
 from isthmusd.pipeline.ports import ActiveCalls
@@ -17,15 +16,16 @@ class Admission:
         self._shown = active_calls
         self._active = 0
 
-    @contextmanager
-    def admitted(self) -> Generator[None]:
-        """Count a call in, and out again. Raises Unavailable above the limit."""
+    def admitted(self) -> Self:
+        """Count a call in, and out again when the context is left. Raises Unavailable above the limit."""
         if self._active >= self._limit:
             raise Unavailable("the gateway is at its limit of calls; try again in a moment", retry_after_s=1)
+        return self
+
+    def __enter__(self) -> None:
         self._active += 1
         self._shown.opened()
-        try:
-            yield
-        finally:
-            self._active -= 1
-            self._shown.closed()
+
+    def __exit__(self, *_: object) -> None:
+        self._active -= 1
+        self._shown.closed()

@@ -82,7 +82,9 @@ class Attempts:
                 raise
             else:
                 asked.draft.attempted(target, began, reply.status, request_id=reply.provenance.upstream_request_id)
-                return replace(reply, provenance=replace(reply.provenance, attempts=len(failures) + 1))
+                if failures:
+                    return replace(reply, provenance=replace(reply.provenance, attempts=len(failures) + 1))
+                return reply
         raise Exhausted(tuple(failures))
 
     async def _attempt(self, connections: AsyncExitStack, asked: _Asked, target: Target) -> Reply:
@@ -212,6 +214,7 @@ def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[
     named = (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
     pairs = (*travelling.returned_from_model(headers), *named, *travelling.losses_header(losses))
     provenance = Provenance(
+        attempts=1,
         provider=target.provider.name,
         model=target.model,
         endpoint=endpoint,

@@ -12,6 +12,7 @@ from typing import Any
 
 from isthmusd.core.errors import GatewayError, Interrupted, TimedOut, Unreachable
 from isthmusd.dialects.base import Relay
+from isthmusd.pipeline.alarm import Alarm
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, UpstreamReply
 from isthmusd.pipeline.record import Draft
@@ -62,6 +63,7 @@ class RunningStream:
         self._begun = False
         self._over = False
         self._closed = False
+        self._alarm = Alarm()
 
     async def prime(self) -> None:
         """Wait for the first piece, so that a failure before it is still an error answer and may still fall back.
@@ -112,6 +114,7 @@ class RunningStream:
         else:
             await self._settle()
         finally:
+            self._alarm.close()
             if not self._closed:
                 self._closed = True
                 self._relay.close()
@@ -148,8 +151,7 @@ class RunningStream:
         """Wait for bytes; None when it has been quiet until `quiet_until`. Raises TimedOut at a limit."""
         limit_at = self._limit_at()
         try:
-            async with asyncio.timeout_at(min(quiet_until, limit_at)):
-                data = await self._answer.next_chunk()
+            data = await self._alarm.wait(self._answer.next_chunk(), min(quiet_until, limit_at))
         except TimeoutError:
             if self._clock.monotonic() < limit_at:
                 return None

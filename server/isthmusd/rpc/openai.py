@@ -15,7 +15,7 @@ import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
 from isthmusd.core.errors import Bug, GatewayError, Unauthenticated, UpstreamError
-from isthmusd.core.reply import Stream, Whole
+from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
@@ -79,12 +79,18 @@ class OpenAISurface:
 
     async def _model_route(self, context: Context, arrival: Arrival) -> None:
         async with run(self.gateway, arrival) as reply:
-            await context.send_initial_metadata(_metadata(arrival, reply.status, reply.headers))
+            await self._begin(context, arrival, reply)
             match reply:
                 case Whole():
                     await context.write(HttpBody(content_type=reply.content_type, data=reply.body))
                 case Stream():
                     await _write_all(context, reply.content_type, reply.pieces)
+
+    async def _begin(self, context: Context, arrival: Arrival, reply: Reply) -> None:
+        """Send what precedes the body, if there is anything: Envoy adds the request id itself, and metadata of its own
+        costs one more turn through grpc."""
+        if not self.reader.edge or reply.headers or reply.status != 200:
+            await context.send_initial_metadata(_metadata(arrival, reply.status, reply.headers))
 
     async def _models(self, context: Context, arrival: Arrival) -> None:
         path = arrival.path.partition("?")[0]
