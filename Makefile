@@ -35,10 +35,13 @@ $(STAMPS)/venv:
 	  echo "uv cannot be installed here; pip takes its place" >&2
 	@mkdir -p $(STAMPS) && touch $@
 
-# $(1): what to install. uv is much faster; pip works where uv does not.
+# The machine's own certificates: a network that inspects TLS has its root there, and not in what uv brings along.
+export UV_SYSTEM_CERTS := true
+
+# $(1): what to install. uv is much faster; pip works where uv does not, and reads settings of its own (pip.conf, PIP_*).
 define install
-	@if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --quiet --python $(BIN)/python $(1); \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); fi
+	@{ test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(1); } || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1)
 	@touch $@
 endef
 
