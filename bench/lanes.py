@@ -33,13 +33,17 @@ class Effort:
     """Of one slice."""
     closed_slices: int
     stream_slices: int
+    even_s: float = 5
+    """Of one slice at `even_rate`."""
+    even_rate: float = 200
+    """Whole replies per second that every gateway gets alike; low enough for a Python server on one core."""
     connections: int = 16
     streams: int = 50
     rate: float = 50
 
 
 FULL: Final = Effort(warm_s=3, closed_s=3, paced_s=20, stream_rounds=3, closed_slices=4, stream_slices=2)
-QUICK: Final = Effort(warm_s=1, closed_s=2, paced_s=5, stream_rounds=2, closed_slices=2, stream_slices=1)
+QUICK: Final = Effort(warm_s=1, closed_s=2, paced_s=5, stream_rounds=2, closed_slices=2, stream_slices=1, even_s=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,8 @@ class Measurement:
     idle: proc.Memory | None = None
     loaded: proc.Memory | None = None
     whole: Lane
+    even: Lane | None = None
+    """Whole replies at a rate that is the same for every gateway."""
     stream: Lane
     paced: Tally | None = None
     paced_direct: Tally | None = None
@@ -108,6 +114,8 @@ def measure(name: str, gateway: Gateway, stage: Stage) -> Measurement:
     whole = _lane(_HTTP, _closed(endpoint, effort, effort.closed_s), stage, pid)
     paced_load = Load(shape="paced", endpoints=[stage.direct, endpoint], seconds=effort.paced_s, rate=effort.rate)
     paced_direct, paced = _run(_HTTP, paced_load, stage)
+    even_load = Load(shape="paced", endpoints=[endpoint], seconds=effort.even_s, rate=effort.even_rate)
+    even = _lane(_HTTP, even_load, stage, pid)
     stream = _lane(_HTTP, _streams(endpoint, effort), stage, pid)
     grpc_whole = grpc_stream = None
     if gateway.speaks_grpc:
@@ -120,6 +128,7 @@ def measure(name: str, gateway: Gateway, stage: Stage) -> Measurement:
         idle=idle,
         loaded=proc.memory(pid),
         whole=whole,
+        even=even,
         stream=stream,
         paced=paced,
         paced_direct=paced_direct,

@@ -14,6 +14,7 @@ _SATURATED: Final = 0.95
 _HEADER: Final = (
     ("gateway", 18),
     ("CPU us/req", 11),
+    ("at 200/s", 9),
     ("req/s", 9),
     ("added ms p50", 13),
     ("p99", 8),
@@ -58,6 +59,7 @@ def _row(each: Measurement, direct: Measurement) -> list[str]:
     return [
         each.name,
         "-" if is_direct else f"{each.whole.cpu_us:.0f}",
+        "-" if each.even is None else f"{each.even.cpu_us:.0f}",
         _rate(each.whole),
         *([f"={each.whole.tally.latency.p50:.2f}", f"={each.whole.tally.latency.p99:.2f}"] if is_direct else added),
         "-" if is_direct else f"{each.stream.cpu_us:.0f}",
@@ -73,6 +75,7 @@ def _grpc_row(each: Measurement, whole: Lane, stream: Lane, direct: Measurement)
     return [
         f"{each.name} gRPC",
         f"{whole.cpu_us:.0f}",
+        "-",
         _rate(whole),
         "-",
         "-",

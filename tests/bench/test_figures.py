@@ -49,7 +49,8 @@ def test_verdicts_compare_within_one_run_and_leave_the_unmeasured_open() -> None
 
     kept = {verdict.promise: verdict.kept for verdict in judge(run)}
 
-    assert kept["whole reply: CPU over bare Envoy's"] is True
+    assert kept["whole reply: CPU over bare Envoy's, each at its own maximum"] is True
+    assert kept["whole reply: CPU over bare Envoy's, both at 200 requests/s"] is None
     assert kept["stream of 100 chunks: CPU over bare Envoy's"] is False
     assert kept["whole reply: CPU over LiteLLM's"] is None
     assert kept["failed calls"] is True
