@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import msgspec
 
 from isthmusd.core.record import EndReason, Record
 from isthmusd.observe.log import WEIGHT, Level, instant
-from isthmusd.observe.sink import Gathered, Write
+from isthmusd.observe.sink import Gathered, Write, write_all
 
 LEVEL_OF_END = {
     EndReason.COMPLETE: Level.INFO,
@@ -19,6 +20,9 @@ LEVEL_OF_END = {
     EndReason.INTERRUPTED: Level.WARNING,
     EndReason.BUG: Level.ERROR,
 }
+
+UNWRITABLE = (ValueError, TypeError, ArithmeticError, msgspec.MsgspecError)
+"""What a record with a value that no encoder takes raises: it must not take its whole batch along."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -76,4 +80,7 @@ class DeferredJournal(Gathered[Record]):
     def _write_batch(self, records: list[Record], dropped: int) -> None:
         del dropped  # more records than the processor can count: the calls themselves are in trouble then
         for record in records:
-            self._journal.write(record)
+            try:
+                self._journal.write(record)
+            except UNWRITABLE:
+                write_all(2, traceback.format_exc().encode("utf-8", "replace"))

@@ -13,11 +13,15 @@ from isthmusd.core.record import Attempt, EndReason, Record
 from isthmusd.core.request import Arrival, Loss
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
+from isthmusd.pipeline.headers import printable
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.ports import Clock, Journal
 
 CLIENT_CLOSED = 499
 """The status that records show for calls whose caller left; nginx's convention."""
+
+MODEL_LENGTH = 200
+"""A model's name is the caller's text: a record keeps no more of it than this."""
 
 
 class Draft:
@@ -58,14 +62,16 @@ class Draft:
     ) -> None:
         """Add one send and what came of it; `request_id` is the target's."""
         told = error.told if isinstance(error, UpstreamError) else None
+        named = request_id if told is None else told.request_id
         self.attempts.append(
             Attempt(
                 provider=target.provider.name,
-                model=target.model,
+                model=target.model[:MODEL_LENGTH],
                 status=status if status is not None or told is None else told.status,
                 duration_s=self._clock.monotonic() - began,
                 error=error.code if error is not None else None,
-                upstream_request_id=request_id if told is None else told.request_id,
+                # Bytes outside ASCII would be surrogates here, which no journal can write.
+                upstream_request_id=None if named is None else printable(named),
             )
         )
 
@@ -95,7 +101,7 @@ class Draft:
             key_id=principal.key_id if principal is not None else None,
             auth=principal.method if principal is not None else None,
             project=call.project if call is not None else None,
-            model=self.model,
+            model=None if self.model is None else self.model[:MODEL_LENGTH],
             attempts=tuple(self.attempts),
             status=self._status(end),
             error_code=error.code if isinstance(error, GatewayError) else None,
@@ -154,5 +160,6 @@ def _detail(error: BaseException | None, end: EndReason) -> str | None:
     if error is None or end is EndReason.CANCELLED:
         return None
     if isinstance(error, UpstreamError):
-        return error.told.detail
+        detail = error.told.detail
+        return None if detail is None else detail.encode("utf-8", "replace").decode()
     return "".join(traceback.format_exception(error)) if end is EndReason.BUG else None

@@ -10,6 +10,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from isthmusd.core.errors import GatewayError, Misconfigured, UpstreamError
+from isthmusd.pipeline.headers import printable
 from isthmusd.rpc.call import Metadata
 
 DOMAIN = "isthmus"
@@ -79,7 +80,7 @@ def _details(error: GatewayError, request_id: str) -> list[_Detail]:
         if error.told.status is not None:
             metadata["upstream_status"] = str(error.told.status)
         if error.told.request_id is not None:
-            metadata["upstream_request_id"] = shortened(error.told.request_id, FIELD_LIMIT)
+            metadata["upstream_request_id"] = shortened(printable(error.told.request_id), FIELD_LIMIT)
     details: list[_Detail] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata),
         error_details_pb2.RequestInfo(request_id=request_id),

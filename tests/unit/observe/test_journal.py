@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from isthmusd.core.record import EndReason, Record
 from isthmusd.core.request import Loss
-from isthmusd.observe.journal import Journals, LogJournal
+from isthmusd.observe.journal import DeferredJournal, Journals, LogJournal
 from isthmusd.observe.log import Level
 
 from tests.unit.observe.sample import RECORD
@@ -86,3 +86,16 @@ def test_several_journals_each_take_every_record_in_order() -> None:
     journals.write(replace(RECORD, request_id="req-2"))
 
     assert seen == ["a:req-1", "b:req-1", "a:req-2", "b:req-2"]
+
+
+def test_a_record_that_cannot_be_written_takes_no_other_along(capfd: pytest.CaptureFixture[str]) -> None:
+    lines: list[bytes] = []
+    journal = DeferredJournal(LogJournal(lines.append))
+    journal.start()
+
+    for request_id in ("req-1", "\udce9", "req-3"):
+        journal.write(replace(RECORD, request_id=request_id))
+    journal.close()
+
+    assert [msgspec.json.decode(line)["request_id"] for line in lines] == ["req-1", "req-3"]
+    assert "UnicodeEncodeError" in capfd.readouterr().err

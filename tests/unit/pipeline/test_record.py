@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import msgspec
 import pytest
 from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import (
@@ -20,7 +22,7 @@ from isthmusd.core.errors import (
 from isthmusd.core.profile import Provider
 from isthmusd.core.record import EndReason, Record
 from isthmusd.core.routing import Target
-from isthmusd.pipeline.record import Draft, recording
+from isthmusd.pipeline.record import MODEL_LENGTH, Draft, recording
 
 from tests.unit.pipeline.world import START, FakeClock, KeptJournal, arrival_of, headers_of, play
 
@@ -150,3 +152,26 @@ def test_attempts_say_what_the_target_said() -> None:
     assert (failed.error, failed.upstream_request_id) == ("upstream_error", "req_up")
     assert (answered.status, answered.error, answered.upstream_request_id) == (200, None, "req_2")
     assert (refused.status, refused.error) == (None, "invalid_request")
+
+
+def test_what_a_target_names_its_call_can_be_written_whatever_its_bytes() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+
+    draft.attempted(TARGET, 0.0, 200, request_id="r\udce9")
+    draft.attempted(TARGET, 0.0, error=Overloaded("no", told=Told(status=500, request_id="\udce9", detail="d\udce9")))
+    draft.ended_by(Overloaded("no", told=Told(status=500, request_id="\udce9", detail="d\udce9")))
+    record = draft.finish()
+
+    assert [attempt.upstream_request_id for attempt in record.attempts] == ["r%E9", "%E9"]
+    assert record.detail == "d?"
+    assert msgspec.json.encode(record)
+
+
+def test_of_a_long_model_name_a_record_keeps_the_beginning() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+    draft.model = "m" * 1_000_000
+
+    draft.attempted(replace(TARGET, model=draft.model), 0.0, 404)
+    record = draft.finish()
+
+    assert record.model == record.attempts[0].model == "m" * MODEL_LENGTH

@@ -204,3 +204,11 @@ def test_details_name_what_the_target_said() -> None:
         "RequestInfo",
         "RetryInfo",
     ]
+
+
+def test_ids_of_a_target_outside_ascii_are_told_in_ascii() -> None:
+    error = Throttled("x", told=Told(status=429, request_id="caf\udce9"))
+
+    ((_, packed),) = trailers(error, "id")
+
+    assert b"caf%E9" in packed  # type: ignore[operator]
