@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from isthmusd.core.call import Call
-from isthmusd.core.errors import GatewayError, PermissionDenied, TimedOut, UpstreamError
+from isthmusd.core.errors import Garbled, GatewayError, PermissionDenied, TimedOut, Told, UpstreamError
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.paths import ForwardPath, forward_path
 from isthmusd.core.request import Arrival, Outbound
@@ -28,6 +28,7 @@ from isthmusd.providers.auth import auth_headers
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """Methods whose empty body is no body."""
+ODD_STATUS = "the provider answered with a status that cannot be passed on; try again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,15 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
             began = gateway.clock.monotonic()
             try:
                 async with _sending(gateway, call, message, streamed) as answer:
+                    if not 200 <= answer.status < 600:
+                        raise Garbled(ODD_STATUS, told=Told(status=answer.status))
                     draft.attempted(target, began, answer.status, request_id=first(answer.headers, "x-request-id"))
                     draft.status = answer.status
                     observer = UsageObserver(path.path, answer.headers, target.provider.profile)
                     yield Forwarded(
                         status=answer.status,
                         headers=travelling.returned_by_forward(answer.headers),
-                        content_type=first(answer.headers, "content-type") or "",
+                        content_type=travelling.printable(first(answer.headers, "content-type") or ""),
                         chunks=_chunks(gateway, call, answer, observer, draft),
                         draft=draft,
                     )

@@ -300,3 +300,21 @@ def test_forward_with_shared_credentials_needs_the_grant() -> None:
     with pytest.raises(PermissionDenied) as refusal:
         play(scene())
     assert refusal.value.code == "forward_not_allowed"
+
+
+def test_a_content_type_outside_ascii_is_passed_on_in_ascii() -> None:
+    built = Built.saying(whole(b"x", content_type="text/plain; name=caf\udce9"))
+
+    forwarded, chunks = play(carried(built, arriving()))
+
+    assert (forwarded.content_type, chunks) == ("text/plain; name=caf%E9", [b"x"])
+
+
+@pytest.mark.parametrize("status", [101, 199, 600, 999])
+def test_a_status_that_http_does_not_know_is_no_answer(status: int) -> None:
+    built = Built.saying(replace(whole(b"x"), status=status))
+
+    error = refused(built, arriving())
+
+    assert (error.http_status, error.code) == (502, "upstream_garbled")
+    assert built.journal.only.attempts[0].status == status
