@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -19,6 +20,11 @@ from isthmusd.rpc.typed import TypedCalls, answering, request_metadata
 
 PIECE_BYTES = 256 * 1024
 """Largest body message sent: well below any client's default limit."""
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those of the OpenAI surface. TRACE would show our credential to the caller, CONNECT open a tunnel."""
+TARGET = re.compile(r"/[!-~]*")
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110's token. The HTTP client does not check: `host: other, x` would be written as a header of its own."""
 
 
 class ForwardServicer:
@@ -57,9 +63,14 @@ async def _head(requests: AsyncIterator[forward_pb2.ForwardRequest]) -> forward_
     request = await anext(requests, None)
     if request is None or request.WhichOneof("piece") != "head":
         raise InvalidRequest("the first message must be the head", param="head")
-    if not request.head.method.isalpha() or not request.head.path.startswith("/"):
-        raise InvalidRequest("the head needs a method and a path that begins with '/'", param="head")
-    return request.head
+    head = request.head
+    if head.method.upper() not in METHODS:
+        raise InvalidRequest(f"the head needs a method, one of {', '.join(sorted(METHODS))}", param="head")
+    if not TARGET.fullmatch(head.path):
+        raise InvalidRequest("the head needs a path that begins with '/', percent-encoded", param="head")
+    if not all(FIELD_NAME.fullmatch(header.name) for header in head.headers):
+        raise InvalidRequest("the head has a header whose name is none in HTTP", param="head")
+    return head
 
 
 def _addressed(arrival: Arrival, head: forward_pb2.ForwardRequestHead) -> Arrival:
