@@ -53,6 +53,8 @@ def forward_path(method: str, raw: str, *, served_here: bool) -> ForwardPath:
         raise NotFound("no such path; the API is below /v1/")
     decoded = unquote_to_bytes(rest)
     _refuse_escapes(rest, decoded)
+    if "#" in query:
+        raise InvalidRequest("the query must not hold '#': percent-encode it", code="invalid_path")
     name = decoded.decode("utf-8", "replace").strip("/")
     if served_here or name not in ALSO_AT_PROVIDERS or method not in OWNED[name]:
         _refuse_owned(method, name, verbatim=name == rest.strip("/"))
@@ -61,7 +63,8 @@ def forward_path(method: str, raw: str, *, served_here: bool) -> ForwardPath:
 
 def _refuse_escapes(rest: str, decoded: bytes) -> None:
     for text in (rest.encode(), decoded):
-        segments = text.split(b"/")
+        # Some servers cut a segment's parameters off before they look at it: `..;x` is `..` to them.
+        segments = [segment.partition(b";")[0] for segment in text.split(b"/")]
         if b".." in segments or b"." in segments or b"\\" in text or b"//" in text or text.startswith(b"/"):
             raise InvalidRequest("the path must not hold '..', '.', '//' or backslashes", code="invalid_path")
         if any(byte < 0x20 or byte == 0x7F for byte in text) or b"#" in text:

@@ -59,6 +59,9 @@ def test_paths_outside_the_prefix_do_not_exist(raw: str) -> None:
         "files%7f",
         "files%23x",
         "files#x",
+        "files?a=1#x",
+        "files/..;/admin",
+        "files/%2e%2e%3bx/admin",
     ],
 )
 @pytest.mark.parametrize("prefix", ["/v1/", "/v1/proxy/"])
