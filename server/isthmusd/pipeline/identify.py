@@ -17,7 +17,8 @@ from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock
 
 REQUEST_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
-TOKEN = re.compile(r"[\x21-\x7e]+")
+TOKEN = re.compile(r"[!-+\--~]+")
+"""No comma: Envoy joins the values of a repeated header with one."""
 JWT = re.compile(r"eyJ[\w-]*(?:\.[\w-]*){2,4}")
 """Signed (three parts) or encrypted (five)."""
 KEY_HEADERS = ("x-api-key", "api-key")

@@ -54,6 +54,8 @@ def test_other_places_hold_no_token(headers: Headers) -> None:
         headers_of(authorization="Basic dTpw"),
         headers_of(authorization="Bearer sk-1 sk-2"),
         headers_of(authorization="Bearer sk-1,Bearer sk-2"),
+        headers_of(authorization="Bearer sk-1,sk-2"),
+        headers_of(x_api_key="sk-1,sk-2"),
         headers_of(authorization="Bearer\tsk-1"),
         headers_of(authorization="Bearer sk\t1"),
         headers_of(authorization="Bearer sk-é"),
