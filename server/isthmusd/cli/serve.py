@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +15,9 @@ import typer
 from isthmusd import settings
 from isthmusd.edge.errors import EdgeError
 from isthmusd.edge.supervisor import Supervisor
+from isthmusd.observe.log import Level, Log, adopt_libraries
 
 LOG = logging.getLogger(__name__)
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +54,6 @@ def serve(
         "allow_public_anonymous": allow_public_anonymous or None,
     }
     overrides = {name: value for name, value in flags.items() if value is not None}
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
     try:
         asyncio.run(_run(config, overrides, behind_envoy))
     except (EdgeError, settings.SettingsError) as error:
@@ -65,6 +63,7 @@ def serve(
 
 async def _run(config: Path | None, overrides: Mapping[str, object], behind_envoy: bool) -> None:
     resolved = settings.load(config, os.environ, overrides)
+    adopt_libraries(Log(level=resolved.log_level), Level.INFO)
     for warning in resolved.warnings:
         LOG.warning("%s", warning)
     edge = dataclasses.replace(resolved.edge, behind_envoy=behind_envoy)

