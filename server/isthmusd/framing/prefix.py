@@ -7,8 +7,12 @@ import re
 
 import msgspec
 
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]', re.DOTALL)
-"""Strings and punctuation: all that decides about depth. Numbers and literals are skipped."""
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]:,]', re.DOTALL)
+"""Strings and punctuation: all that decides about depth. Numbers and literals are skipped.
+
+A string that does not end is a token too, and nothing is ever given back: else each quote in it would begin another
+search to the end, and a mebibyte of them would hold the worker for minutes.
+"""
 
 OPENING, CLOSING = b"{[", b"}]"
 
