@@ -92,7 +92,7 @@ unit: $(STAMPS)/test
 	$(BIN)/python -m tests.coverage_floor
 
 soak: $(STAMPS)/test
-	$(PYTEST) -m soak $(PYTEST_ARGS)
+	$(PYTEST) -m soak tests/soak $(PYTEST_ARGS)
 
 test-clients: $(STAMPS)/test typescript
 	$(PYTEST) tests/clients tests/sdk -m "not soak and not real" $(PYTEST_ARGS)
