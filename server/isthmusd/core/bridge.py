@@ -36,11 +36,19 @@ from isthmusd.core.events import (
 from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
 
+MAX_PROMPTS = 128
+"""They are asked at once: without a bound one call would be as many as its body has room for."""
+
 
 def chats_of(request: CompletionRequest) -> tuple[ChatRequest, ...]:
     """Make one chat per prompt, the prompt its one user message. Raises UnsupportedFeature."""
     if request.suffix:
         raise UnsupportedFeature("This model only chats, so it cannot write up to a 'suffix'.", param="suffix")
+    if len(request.prompts) > MAX_PROMPTS:
+        raise UnsupportedFeature(
+            f"This model only chats, and each prompt is a call of its own: send at most {MAX_PROMPTS} at once.",
+            param="prompt",
+        )
     return tuple(_chat(request, prompt) for prompt in request.prompts)
 
 

@@ -7,6 +7,7 @@ view then yields the byte spans without scanning the values again, which keeps a
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,10 @@ Span = tuple[int, int]
 
 ACTED_ON = frozenset({"model", "messages", "prompt", "input", "stream", "stream_options", "temperature", "seed"})
 """Keys that decisions read. Parsers that ignore case would take `Model` for one of them, so it is refused."""
+MAX_MEMBERS = 10_000
+"""Each costs a turn in Python: millions of them would hold up everybody's calls for seconds."""
 
-_SPACE = b" \t\r\n"
+_SPACE = re.compile(rb"[ \t\r\n]*")
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KEY_DECODER = msgspec.json.Decoder(str)
 _UTF8_SLICE = 1 << 20
@@ -43,6 +46,8 @@ def read_members(body: bytes) -> Members:
         raise InvalidRequest("The request body must be a JSON object: send {...} with the fields.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(_advice(body, error)) from error
+    if len(values) > MAX_MEMBERS:
+        raise InvalidRequest(f"The request body has more than {MAX_MEMBERS} fields: send fewer.")
     spans = _walk(body, values)
     for key in spans:
         folded = key.casefold()
@@ -116,9 +121,8 @@ def _walk(body: bytes, values: Mapping[str, msgspec.Raw]) -> dict[str, Span]:
 
 
 def _after_space(body: bytes, position: int) -> int:
-    while body[position] in _SPACE:
-        position += 1
-    return position
+    space = _SPACE.match(body, position)
+    return position if space is None else space.end()
 
 
 def _read_key(body: bytes, position: int) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import msgspec
@@ -18,6 +19,10 @@ import msgspec
 CREATED_AT = 1_700_000_000
 DIMENSIONS = 64
 MAX_DIMENSIONS = 4096
+MAX_NUMBERS = 2**20
+"""Of all vectors of one answer. Answers are made at once, on the worker's loop: nobody's may hold up all others'."""
+MAX_WORDS = 100_000
+"""Of all choices of one answer."""
 MODELS = {"echo": "demo/echo", "embed": "demo/embed"}
 """The name without its provider, to the name that answers carry."""
 ADVICE = (
@@ -109,7 +114,7 @@ def chat(body: bytes) -> Answer:
     if not request.messages:
         _refuse("'messages' must hold at least one message", "messages")
     asked = next((_text(m) for m in reversed(request.messages) if m.role == "user"), "")
-    said = _say(asked, request.max_completion_tokens or request.max_tokens)
+    said = _say(asked, request.max_completion_tokens or request.max_tokens, request.n or 1)
     head = {"id": _id("chatcmpl", body), "object": "chat.completion", "created": CREATED_AT, "model": model}
     count = request.n or 1
     usage = _usage(sum(len(_text(m).split()) for m in request.messages), len(said.words) * count)
@@ -127,7 +132,10 @@ def completion(body: bytes) -> Answer:
     request = _decode(body, _CompletionRequest)
     model = _known(request.model, "echo")
     prompts = _prompts(request.prompt, "prompt")
-    said = [_say(prompt, request.max_tokens) for prompt in prompts for _ in range(request.n or 1)]
+    count = len(prompts) * (request.n or 1)
+    if count > MAX_NUMBERS // 1024:
+        _refuse("the demo provider takes fewer prompts at once", "prompt")
+    said = [_say(prompt, request.max_tokens, count) for prompt in prompts for _ in range(request.n or 1)]
     head = {"id": _id("cmpl", body), "object": "text_completion", "created": CREATED_AT, "model": model}
     usage = _usage(sum(len(prompt.split()) for prompt in prompts), sum(len(one.words) for one in said))
     if request.stream:
@@ -146,6 +154,8 @@ def embedding(body: bytes) -> Answer:
     if request.encoding_format not in {None, "float", "base64"}:
         _refuse("'encoding_format' must be 'float' or 'base64'", "encoding_format")
     texts = _prompts(request.input, "input")
+    if len(texts) * (request.dimensions or DIMENSIONS) > MAX_NUMBERS:
+        _refuse("the demo provider takes fewer texts, or fewer dimensions, at once", "input")
     vectors = [_vector(text, request.dimensions or DIMENSIONS) for text in texts]
     written = [_packed(vector) for vector in vectors] if request.encoding_format == "base64" else vectors
     data = [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(written)]
@@ -215,11 +225,13 @@ def _prompts(given: object, param: str) -> list[str]:
     return _refuse(f"'{param}' must be a text, texts, or lists of token ids", param)
 
 
-def _say(asked: str, max_tokens: int | None) -> _Said:
-    """Cut an answer into words; each is a token and keeps the space that follows it."""
-    words = tuple(re.findall(r"\S+\s*", f"You said: {asked}\n\n{ADVICE}"))
-    if max_tokens is not None and max_tokens < len(words):
-        return _Said(words=words[:max_tokens], finish_reason="length")
+def _say(asked: str, max_tokens: int | None, count: int) -> _Said:
+    """Cut an answer, one of `count`, into words; each is a token and keeps the space that follows it."""
+    limit = min(max_tokens or MAX_WORDS, MAX_WORDS // count)
+    found = re.finditer(r"\S+\s*", f"You said: {asked}\n\n{ADVICE}")
+    words = tuple(word.group() for word in islice(found, limit))
+    if next(found, None) is not None:
+        return _Said(words=words, finish_reason="length")
     return _Said(words=words, finish_reason="stop")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from isthmusd.core.bridge import (
+    MAX_PROMPTS,
     ChatOfCompletion,
     CompletionOfChats,
     chat_of_completion,
@@ -73,6 +74,7 @@ def test_what_chat_cannot_do_is_refused_or_a_loss() -> None:
     for request in (
         CompletionRequest(model="m", prompts=("a",), suffix="z"),
         CompletionRequest(model="m", prompts=("a", (1, 2))),
+        CompletionRequest(model="m", prompts=("a",) * (MAX_PROMPTS + 1)),
     ):
         with pytest.raises(UnsupportedFeature):
             chats_of(request)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isthmusd.core.errors import InvalidRequest
-from isthmusd.framing.members import find_spans, read_members, splice
+from isthmusd.framing.members import MAX_MEMBERS, find_spans, read_members, splice
 
 ODD = b' {\t"model" :"a\\"b" , "seed":12345678901234567890123 ,"z":null,\n"a":{"model":1, "x" : [ ]},"f":1.0e2 } \n'
 
@@ -92,6 +92,14 @@ def test_a_key_that_differs_only_in_case_is_refused(key: str) -> None:
 
 def test_other_keys_may_be_written_in_any_case() -> None:
     assert set(read_members(b'{"User":1,"user":2}').spans) == {"User", "user"}
+
+
+def test_more_fields_than_any_request_has_are_refused() -> None:
+    allowed, more = ({f"k{i}": i for i in range(MAX_MEMBERS + extra)} for extra in (0, 1))
+
+    assert len(read_members(msgspec.json.encode(allowed)).spans) == MAX_MEMBERS
+    with pytest.raises(InvalidRequest, match="more than 10000 fields"):
+        read_members(msgspec.json.encode(more))
 
 
 def test_large_text_outside_ascii_is_checked_in_slices() -> None:

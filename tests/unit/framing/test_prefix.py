@@ -1,4 +1,4 @@
-"""Finding a model's name in the beginning of a body. Whether the call may use that model is tested with the pipeline."""
+"""Finding a model's name in the beginning of a body. Whether the call may use that model is tested elsewhere."""
 
 from __future__ import annotations
 

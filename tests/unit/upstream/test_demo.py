@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from isthmusd.core.errors import Garbled, Misconfigured
 from isthmusd.core.request import Outbound
+from isthmusd.upstream.demo_answers import MAX_WORDS
 from isthmusd.upstream.options import UpstreamOptions
 from isthmusd.upstream.registry import Upstreams
 
@@ -99,6 +100,29 @@ async def test_several_choices_and_a_length() -> None:
     chunks = [msgspec.json.decode(event)["choices"][0] for event in events]
     assert [c["finish_reason"] for c in chunks if c["finish_reason"]] == ["length", "length"]
     assert {c["index"] for c in chunks} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/embeddings", {"model": "embed", "input": ["x"] * 20_000}, "input"),
+        ("/embeddings", {"model": "embed", "input": ["x"] * 300, "dimensions": 4096}, "input"),
+        ("/completions", {"model": "echo", "prompt": ["x"] * 2000}, "prompt"),
+    ],
+)
+async def test_more_than_the_loop_has_time_for_is_refused(path: str, body: Any, param: str) -> None:
+    status, answer = await ask(path, body)
+
+    assert (status, answer["error"]["param"]) == (400, param)
+
+
+async def test_a_very_long_echo_ends_early() -> None:
+    request = {"model": "echo", "messages": [{"role": "user", "content": "a " * 200_000}], "n": 4}
+
+    _, answer = await ask("/chat/completions", request)
+
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == MAX_WORDS
 
 
 async def test_content_parts_are_read() -> None:
