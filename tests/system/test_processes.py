@@ -53,9 +53,21 @@ async def counted_calls(http: aiohttp.ClientSession, gateway: Gateway) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith("isthmus_calls_total{"))
 
 
+async def count_reaches(http: aiohttp.ClientSession, gateway: Gateway, expected: int) -> float:
+    """Records are counted in batches, a moment after their calls."""
+    counted = 0.0
+    for _ in range(50):
+        counted = await counted_calls(http, gateway)
+        if counted >= expected:
+            break
+        await asyncio.sleep(0.1)
+    return counted
+
+
 async def test_a_killed_worker_is_replaced_and_the_metrics_of_both_add_up(http: aiohttp.ClientSession) -> None:
     with running_gateway({}, workers=2) as gateway:
         assert {(await ask(http, gateway))[0] for _ in range(40)} == {200}
+        assert await count_reaches(http, gateway, 40) == 40
         before = worker_pids(gateway)
         victim = min(before)
 
@@ -67,12 +79,7 @@ async def test_a_killed_worker_is_replaced_and_the_metrics_of_both_add_up(http: 
         statuses = [(await ask(http, gateway))[0] for _ in range(20)]
         assert statuses[-10:] == [200] * 10
         answered = 40 + statuses.count(200)
-        counted = 0.0
-        for _ in range(50):  # records are written in batches, a moment after their calls
-            counted = await counted_calls(http, gateway)
-            if counted >= answered:
-                break
-            await asyncio.sleep(0.1)
+        counted = await count_reaches(http, gateway, answered)
     assert len(before) == 2
     assert counted == answered
 
@@ -88,9 +95,7 @@ async def test_no_call_fails_when_the_gateway_is_told_to_stop_under_load(http: a
             while time.monotonic() < leave_at:
                 async with http.post(gateway.url + CHAT, data=STREAMED, headers=JSON) as response:
                     if response.headers.get("connection") == "close":
-                        leave_at = min(
-                            leave_at, time.monotonic() + 0.4
-                        )  # new connections are served for a little while
+                        leave_at = min(leave_at, time.monotonic() + 0.4)  # connections are taken a while longer
                     body = await response.read()
                 if response.status != 200 or not body.endswith(b"data: [DONE]\n\n"):
                     failed.append(f"{response.status} {body[-100:]!r}")
