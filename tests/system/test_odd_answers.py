@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.fakes.answers import Answer, chat_body, chat_events, raw, sse, stream, whole
-from tests.system.pair import OUR_KEY, Pair, closed_port
+from tests.system.pair import OUR_KEY, Pair, closed_port, eventually
 from tests.system.typed import chat_stream, chat_whole, text_of
 from tests.system.wire import ask, chat
 
@@ -322,6 +322,38 @@ async def test_provider_with_very_long_headers(pair: Pair) -> None:
     answer = await ask(pair.url, CHAT, chat())
 
     assert answer.status in (200, 502), answer
+
+
+@pytest.mark.parametrize(("count", "size"), [(105, 10), (15, 7_000)])
+async def test_provider_with_many_headers(pair: Pair, count: int, size: int) -> None:
+    headers = tuple((f"openai-note-{number}", "x" * size) for number in range(count))
+    pair.provider.reply_always(whole(BODY, headers=headers))
+
+    for path, method in ((CHAT, "POST"), ("/v1/files/f", "GET")):
+        answer = await ask(pair.url, path, chat() if method == "POST" else b"", method=method)
+
+        # A paid answer must not become a 503, which clients take for an advice to send the call again.
+        assert answer.status == 200, answer
+        assert sum(name.startswith("openai-note-") for name in answer.headers) == count
+
+
+@pytest.mark.parametrize(("value", "named"), [(b"caf\xe9", "caf%E9"), ("café".encode(), "caf%C3%A9")])
+async def test_provider_whose_own_words_in_headers_are_not_ascii(
+    pair: Pair, channel: grpc.Channel, value: bytes, named: str
+) -> None:
+    headers = (("content-type", b"application/json; note=" + value), ("x-request-id", value))
+    pair.provider.reply_always(Answer(headers=headers, pieces=(msgspec.json.encode(BODY),)))
+
+    answer = await ask(pair.url, CHAT, chat())
+    forwarded = await ask(pair.url, "/v1/files/f", b"", method="GET")
+
+    assert (answer.status, forwarded.status) == (200, 200), (answer, forwarded)
+    assert status_of(channel) == "OK"
+    pair.provider.reply_always(Answer(status=429, headers=headers, pieces=(b"{}",)))
+    assert (await ask(pair.url, CHAT, chat())).status == 429
+    assert status_of(channel) == "RESOURCE_EXHAUSTED"
+    recorded = f'"upstream_request_id":"{named}"'
+    assert eventually(lambda: pair.gateway.log.read_text().count(recorded) == 5)  # one record per call
 
 
 async def test_stream_answered_with_json(pair: Pair, channel: grpc.Channel) -> None:
