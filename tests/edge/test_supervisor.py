@@ -199,6 +199,15 @@ def test_what_a_killed_run_left_goes_and_a_living_runs_stays(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["isthmus-foreign", "isthmus-living"]
 
 
+def test_a_pipe_in_a_locks_place_holds_nobody_up(tmp_path: Path):
+    (tmp_path / "isthmus-trap").mkdir()
+    os.mkfifo(tmp_path / "isthmus-trap" / "lock")
+
+    sweep(tmp_path, settled_s=-1)
+
+    assert (tmp_path / "isthmus-trap").exists()
+
+
 def test_a_young_folder_is_left_alone(tmp_path: Path):
     (tmp_path / "isthmus-young").mkdir()
     (tmp_path / "isthmus-young" / "lock").touch()

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Generator
@@ -48,7 +50,10 @@ def sweep(base: Path, settled_s: float = SETTLED_S) -> None:
     for path in base.glob(f"{PREFIX}*/{LOCK}"):
         # Another run's, or removed by another run meanwhile: leave it.
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - settled_s:
+            found = path.lstat()
+            # Anybody may put things into a shared directory; opening a pipe there would hold up our start for ever.
+            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            if ours and found.st_mtime < time.time() - settled_s:
                 with path.open("rb") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(path.parent, ignore_errors=True)
