@@ -55,7 +55,7 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
             call = gateway.identifier.identify(arrival)
             draft.know(call)
             path = forward_path(arrival.method, arrival.path, served_here=arrival.surface == "openai")
-            upload = Upload(pieces, gateway.options.upload_bytes)
+            upload = Upload(pieces, gateway.options.upload_bytes, gateway.options.idle_s)
             await upload.begin()
             message, target, streamed = _addressed(gateway, call, arrival, path, upload, draft)
             began = gateway.clock.monotonic()

@@ -3,26 +3,29 @@ beyond the first mebibyte."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
-from isthmusd.core.errors import RequestTooLarge
+from isthmusd.core.errors import InvalidRequest, RequestTooLarge
 
 PREFIX_BYTES = 1024 * 1024
+STALLED = "request_timeout"
 
 
 class Upload:
     """A request body on its way. `begin` is called once, first; then `rest` at most once."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], limit: int) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], limit: int, idle_s: float) -> None:
         self._pieces = pieces
         self._limit = limit
+        self._idle_s = idle_s
         self._seen = 0
         self.prefix = b""
         self.complete = False
         """The prefix is the whole body."""
 
     async def begin(self) -> None:
-        """Read until the body ends or the prefix is full. Raises RequestTooLarge."""
+        """Read until the body ends or the prefix is full. Raises RequestTooLarge, InvalidRequest if it stalls."""
         held: list[bytes] = []
         while self._seen < PREFIX_BYTES:
             piece = await self._next()
@@ -39,7 +42,12 @@ class Upload:
             yield piece
 
     async def _next(self) -> bytes | None:
-        piece = await anext(self._pieces, None)
+        try:
+            async with asyncio.timeout(self._idle_s):
+                piece = await anext(self._pieces, None)
+        except TimeoutError:
+            # Nothing else ends it: each such caller would keep a place among the admitted calls for ever.
+            raise InvalidRequest("the body stopped arriving; send it again", code=STALLED, http_status=408) from None
         if piece is not None:
             self._seen += len(piece)
             if self._seen > self._limit:
