@@ -19,8 +19,8 @@ from isthmusd.pipeline.ports import Clock
 REQUEST_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 TOKEN = re.compile(r"[!-+\--~]+")
 """No comma: Envoy joins the values of a repeated header with one."""
-JWT = re.compile(r"eyJ[\w-]*(?:\.[\w-]*){2,4}")
-"""Signed (three parts) or encrypted (five)."""
+JWT = re.compile(r"e[wy][\w-]*(?:\.[\w-]*){2,4}")
+"""Signed (three parts) or encrypted (five); begins with `{` and a quote or a space, as base64 writes them."""
 KEY_HEADERS = ("x-api-key", "api-key")
 WEBSOCKET_KEY = "openai-insecure-api-key."
 ANONYMOUS = Principal(

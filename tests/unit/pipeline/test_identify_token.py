@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import Unauthenticated
@@ -108,7 +110,14 @@ def test_a_providers_key_is_refused_where_they_are_not_taken() -> None:
         principal_of(headers_of(authorization="Bearer sk-1"), provider_keys=False)
 
 
-@pytest.mark.parametrize("token", ["isk_abc", "isk_", f"isk_{JWT}", JWT, "eyJ.a.b", "eyJ..", "eyJhbGciOiJ.a.b.c.d"])
+SPACED_JWTS = [
+    base64.urlsafe_b64encode(b"{%balg" % space).decode() + ".e30.c2ln" for space in (b" ", b"\n", b"\r", b"\t")
+]
+
+
+@pytest.mark.parametrize(
+    "token", ["isk_abc", "isk_", f"isk_{JWT}", JWT, *SPACED_JWTS, "eyJ.a.b", "eyJ..", "eyJhbGciOiJ.a.b.c.d"]
+)
 @pytest.mark.parametrize("anonymous", [True, False])
 def test_gateway_secrets_and_tokens_in_jwt_form_are_never_provider_keys(token: str, anonymous: bool) -> None:
     with pytest.raises(Unauthenticated) as refused:
