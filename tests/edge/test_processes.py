@@ -121,15 +121,19 @@ async def test_a_killed_worker_is_replaced_within_two_seconds_and_metrics_keep_i
 
             os.kill(victim, signal.SIGKILL)
             await asyncio.sleep(0.05)  # a call that the dead one was carrying is lost
-            answers = [await post(http, gateway, "tell") for _ in range(30)]
-            took = until(lambda: len(workers(gateway)) == 2 and victim not in workers(gateway), 2)
+            killed_at, answers = time.monotonic(), list[tuple[int, bytes]]()
+            # A process that is there need not serve: only an answer of its own shows that it replaces the dead one.
+            while {msgspec.json.decode(body)["pid"] for _, body in answers} <= pids:
+                assert time.monotonic() - killed_at < 10
+                answers.append(await post(http, gateway, "tell"))
+            took = time.monotonic() - killed_at
             answers += [await post(http, gateway, "tell") for _ in range(10)]
         after = await scrape(gateway)
 
     assert len(pids) == 2  # both take part, and the sum over both is what is shown
     assert before["stub_calls_total"] == 20
     assert {status for status, _ in answers} == {200}  # the other one serves meanwhile
-    assert after["stub_calls_total"] == 60
+    assert after["stub_calls_total"] == 20 + len(answers)
     starts = [value for name, value in after.items() if name.startswith('isthmus_process_starts_total{process="worker')]
     assert sum(starts) == 3
     assert took < 2
