@@ -140,6 +140,9 @@ def _parse(data: bytes) -> _Chunk | _Sloppy:
         return _decode_sloppy(data)
     except msgspec.ValidationError as error:
         raise Garbled("The provider's stream holds an event that is not a JSON object; try again.") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        # The first reading stopped at a wrong type, before what is no JSON at all.
+        raise Garbled("The provider's stream holds an event that is not valid JSON; try again.") from error
 
 
 def _size(raw: msgspec.Raw) -> int:

@@ -11,6 +11,7 @@ from isthmusd.core.errors import Garbled, GatewayError
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.chunk_decoder import DONE
 from isthmusd.dialects.openai.errors import decode_stream_error
+from isthmusd.dialects.openai.usage import believed
 from isthmusd.framing.sse import SseEvent, data_event
 
 TERMINATORS = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -90,11 +91,11 @@ def usage_in(response: msgspec.Raw | bytes) -> Usage | None:
     cached = usage.input_tokens_details.cached_tokens if usage.input_tokens_details is not None else None
     reasoning = usage.output_tokens_details.reasoning_tokens if usage.output_tokens_details is not None else None
     return Usage(
-        prompt_tokens=usage.input_tokens,
-        completion_tokens=usage.output_tokens,
-        total_tokens=usage.total_tokens,
-        cached_tokens=cached,
-        reasoning_tokens=reasoning,
+        prompt_tokens=believed(usage.input_tokens),
+        completion_tokens=believed(usage.output_tokens),
+        total_tokens=believed(usage.total_tokens),
+        cached_tokens=believed(cached),
+        reasoning_tokens=believed(reasoning),
     )
 
 

@@ -15,7 +15,9 @@ _PROMPT_DETAILS = "prompt_tokens_details"
 _COMPLETION_DETAILS = "completion_tokens_details"
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_LARGEST = 2**53
+"""Of counts that are believed: no stub, record or metric could carry much larger ones."""
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 
 
 class _PromptDetails(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,6 +97,11 @@ def _decode_unusual(json: bytes | msgspec.Raw) -> Usage | None:
     )
 
 
+def believed(count: int | None) -> int | None:
+    """Take a negative count for none, and one that nothing could have used."""
+    return None if count is None or not 0 <= count <= _LARGEST else count
+
+
 def encode_usage(usage: Usage) -> dict[str, object]:
     """Write a usage; counts that the shape demands are 0 where nobody knows them."""
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
@@ -138,6 +145,6 @@ def _merged(known: dict[str, int | None], rest: str | None) -> dict[str, object]
 
 
 def _count(fields: Fields, name: str) -> int | None:
-    """Some servers count in floats; a negative count is none."""
+    """Some servers count in floats."""
     number = fields.number(name)
-    return None if number is None or number < 0 else int(number)
+    return None if number is None else believed(int(number))

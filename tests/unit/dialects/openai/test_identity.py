@@ -191,7 +191,13 @@ def test_fed_byte_by_byte_it_gives_the_same_bytes() -> None:
     assert run(relay(), STREAM, list(range(len(STREAM)))) == run(relay(), STREAM)
 
 
-@pytest.mark.parametrize("event", [b"{", b"[1]", b"7", b'{"a":"\xff"}', b"ping", b"[" * 100_000, b'{"choices":[}'])
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(b"{", b"[1]", b"7", b'{"a":"\xff"}', b"ping", b"[" * 100_000, b'{"choices":[}'),
+        *(b'{"choices":1,"a":}', b'{"choices":1', b'{"choices":1,"a":' + b"[" * 100_000),
+    ],
+)
 def test_what_is_no_json_object_is_garbled_and_never_passed(event: bytes) -> None:
     tap = relay()
 
@@ -384,5 +390,6 @@ def test_the_usage_of_a_whole_response_is_read() -> None:
     assert way is not None
 
     assert way.usage_of(b'{"usage":{"input_tokens":4}}') == Usage(prompt_tokens=4)
+    assert way.usage_of(b'{"usage":{"input_tokens":4,"output_tokens":%d}}' % 10**25) == Usage(prompt_tokens=4)
     with pytest.raises(Garbled):
         way.usage_of(b"[]")
