@@ -15,9 +15,7 @@ _PROMPT_DETAILS = "prompt_tokens_details"
 _COMPLETION_DETAILS = "completion_tokens_details"
 
 
-_LARGEST = 2**53
-"""Of counts that are believed: no stub, record or metric could carry much larger ones."""
-_Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _PromptDetails(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,8 +96,8 @@ def _decode_unusual(json: bytes | msgspec.Raw) -> Usage | None:
 
 
 def believed(count: int | None) -> int | None:
-    """Take a negative count for none, and one that nothing could have used."""
-    return None if count is None or not 0 <= count <= _LARGEST else count
+    """Take a negative count for none."""
+    return None if count is None or count < 0 else count
 
 
 def encode_usage(usage: Usage) -> dict[str, object]:
