@@ -102,10 +102,10 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", 128 * 1024),
         # On by default, and then two servers share a port in silence.
         ("grpc.so_reuseport", 0),
-        # Clients that ping a long silent stream are welcome; the default answers GOAWAY after two.
         # Its probes are pings to our one peer, Envoy on this machine: a wake-up on both sides for nothing.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", 1024 * 1024),
+        # Clients that ping a long silent stream are welcome; the default answers GOAWAY after two.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]

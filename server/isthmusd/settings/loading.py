@@ -28,7 +28,9 @@ def load(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str
     flags = _from_flags(overrides)
     raw = merge(merge(file, variables), flags)
     raw = merge(rules.provider_variables(environ, raw.get("providers") or {}), raw)
-    tree: Tree = build(Tree, merge(_defaults(environ), raw))
+    # An explicit null means what leaving it out means: the machine's default.
+    machine = {name: value for name, value in _defaults(environ).items() if raw.get(name) is None}
+    tree: Tree = build(Tree, merge(raw, machine))
     rules.refuse(tree)
     return Settings.compose(tree, (*warnings, *rules.warn(tree, config)))
 

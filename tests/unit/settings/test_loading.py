@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -341,3 +342,14 @@ def test_what_exposes_the_gateway_is_warned_of(tmp_path: Path) -> None:
 
     assert admin == "admin: 0.0.0.0:9090 shows metrics to everyone who reaches it"
     assert cors.startswith("cors.origins: every web page")
+
+
+@pytest.mark.parametrize("name", ["workers", "data"])
+def test_an_explicit_null_is_the_machines_default(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "isthmus.yaml"
+    file.write_text(f"{name}: null\n")
+
+    settings = load(file, {"HOME": "/home/user"}, {})
+
+    assert settings.tree.workers == len(os.sched_getaffinity(0))
+    assert settings.data == Path("/home/user/.local/share/isthmus")

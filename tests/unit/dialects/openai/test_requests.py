@@ -296,3 +296,13 @@ def test_unknown_dialects_and_operations_are_unsupported() -> None:
         with pytest.raises(UnsupportedFeature):
             half("morse", Operation.CHAT)
     assert identity("morse", Operation.CHAT) is None
+
+
+def test_media_that_openai_takes_in_no_such_form_is_a_loss() -> None:
+    parts = (TextPart(text="see"), ImagePart(file_id="file-1"), FilePart(url="https://example.com/a.pdf"))
+
+    body, losses = encode(ChatRequest(model="m", messages=(Message(role="user", content=parts),)))
+
+    assert len(losses) == 2
+    assert "example.com" not in str(body)
+    assert "file-1" not in str(body)
