@@ -48,8 +48,16 @@ class Gateway:
     def children(self) -> dict[int, str]:
         """The living processes that the supervisor started, with their command lines."""
         tasks = Path(f"/proc/{self.process.pid}/task")
-        pids = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+        pids = [pid for task in tasks.iterdir() for pid in children_of(task)]
         return {pid: line for pid in pids if (line := command_line(pid))}
+
+
+def children_of(task: Path) -> list[int]:
+    """What a thread of a process started and has not buried; nothing if the thread has just ended."""
+    try:
+        return [int(pid) for pid in (task / "children").read_text().split()]
+    except OSError:
+        return []
 
 
 def command_line(pid: int) -> str:
