@@ -93,6 +93,7 @@ unit: $(STAMPS)/test
 
 soak: $(STAMPS)/test
 	$(PYTEST) -m soak tests/soak $(PYTEST_ARGS)
+	$(PYTEST) tests/unit --hypothesis-profile=default $(PYTEST_ARGS)
 
 test-clients: $(STAMPS)/test typescript
 	$(PYTEST) tests/clients tests/sdk -m "not soak and not real" $(PYTEST_ARGS)
