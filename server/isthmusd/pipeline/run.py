@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.reply import Reply
 from isthmusd.core.request import Arrival, Inbound, Operation, Peeked
 from isthmusd.dialects import registry
@@ -61,7 +60,8 @@ def understand(arrival: Arrival, limit: int) -> Inbound:
 
 
 def _auto(peeked: Peeked) -> Operation:
-    """The shape of the body is the shape of the answer; whether the model is called that way is `exchange.py`'s."""
-    if peeked.has_messages == peeked.has_prompt:
-        raise InvalidRequest("send either 'messages' or 'prompt'", param="messages")
+    """The shape of the body is the shape of the answer; whether the model is called that way is `exchange.py`'s.
+
+    The dialect's `peek` has refused bodies with both or neither.
+    """
     return Operation.CHAT if peeked.has_messages else Operation.COMPLETION

@@ -42,11 +42,6 @@ def peek(body: bytes, operation: Operation) -> Peeked:
     return peeked
 
 
-def operation_of(peeked: Peeked) -> Operation:
-    """Tell what an `auto` body is by itself."""
-    return Operation.CHAT if peeked.has_messages else Operation.COMPLETION
-
-
 def _model(fields: Fields, operation: Operation) -> str:
     if operation is Operation.MODERATION and not fields.has("model"):
         return DEFAULT_MODERATION_MODEL

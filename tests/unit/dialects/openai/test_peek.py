@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.request import Operation, Peeked
-from isthmusd.dialects.openai.peek import operation_of
 from isthmusd.dialects.registry import served
 
 
@@ -87,9 +86,11 @@ def test_an_empty_text_is_an_input() -> None:
     assert peek('{"model":"m","input":""}', Operation.EMBEDDING).model == "m"
 
 
-@pytest.mark.parametrize(("name", "operation"), [("messages", Operation.CHAT), ("prompt", Operation.COMPLETION)])
-def test_an_auto_body_says_what_it_is(name: str, operation: Operation) -> None:
-    assert operation_of(peek(f'{{"model":"m","{name}":["x"]}}', Operation.AUTO)) is operation
+@pytest.mark.parametrize(("name", "is_chat"), [("messages", True), ("prompt", False)])
+def test_an_auto_body_says_what_it_is(name: str, is_chat: bool) -> None:
+    peeked = peek(f'{{"model":"m","{name}":["x"]}}', Operation.AUTO)
+
+    assert (peeked.has_messages, peeked.has_prompt) == (is_chat, not is_chat)
 
 
 @pytest.mark.parametrize("body", ['{"input":"x"}', '{"model":null,"input":"x"}'])
