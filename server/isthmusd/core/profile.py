@@ -7,6 +7,25 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+class StructuredOutput(StrEnum):
+    """How a model is held to a JSON schema."""
+
+    NATIVE = "native"
+    """The wire format has a field for it."""
+    TOOL = "tool"
+    """By a tool that it must call: `core/forced_tool.py`."""
+
+
+class Thinking(StrEnum):
+    """How a model is told to think."""
+
+    NONE = "none"
+    BUDGET = "budget"
+    """In tokens."""
+    LEVEL = "level"
+    """In words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Capabilities that the dialects ask for. A missing one becomes a loss or a rewrite, never a guess."""
@@ -17,6 +36,20 @@ class Profile:
     """False: `[DONE]` may be missing; a finish reason for every choice ends the stream."""
     accepts_unknown_fields: bool = True
     """Same dialect: vendor fields pass as they are."""
+    renames: Mapping[str, str] = field(default_factory=dict[str, str])
+    """OpenAI's top-level request member to the name that this host has for it."""
+    refuses: frozenset[str] = frozenset()
+    """OpenAI's top-level request members that this host answers with an error: left out, with a loss."""
+    accepts_developer_role: bool = True
+    """False: `developer` messages become `system` ones."""
+    accepts_message_names: bool = True
+    """False: `name` of a message is left out, with a loss."""
+    structured_output: StructuredOutput = StructuredOutput.NATIVE
+    fetches: frozenset[str] = frozenset({"image", "file"})
+    """Kinds of parts whose URL the target fetches itself; others are sent as bytes."""
+    thinking: Thinking = Thinking.BUDGET
+    default_max_tokens: int | None = None
+    """Sent where the wire format demands a limit and the caller gave none."""
 
 
 class Flavour(StrEnum):

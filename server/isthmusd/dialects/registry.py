@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.core.request import Operation
-from isthmusd.dialects import isthmus, openai
+from isthmusd.dialects import anthropic, bedrock, cohere, gemini, isthmus, openai
 from isthmusd.dialects.base import Called, Identity, Served
 
 _SERVED: dict[str, dict[Operation, Served]] = {"isthmus": isthmus.SERVED, "openai": openai.SERVED}
-_CALLED: dict[str, dict[Operation, Called]] = {"openai": openai.CALLED}
+_CALLED: dict[str, dict[Operation, Called]] = {
+    "anthropic": anthropic.CALLED,
+    "bedrock": bedrock.CALLED,
+    "cohere": cohere.CALLED,
+    "gemini": gemini.CALLED,
+    "openai": openai.CALLED,
+}
 _IDENTITY: dict[str, dict[Operation, Identity]] = {"openai": openai.IDENTITY}
 
 
