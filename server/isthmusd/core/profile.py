@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import quote
+
+from isthmusd.core.signing import Signing
 
 
 class StructuredOutput(StrEnum):
@@ -94,19 +98,46 @@ class Provider:
     """Its models answer to `provider/model` only: their bare names could be anybody's."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
     """Model name, or prefix ending in `*`, to flavour."""
+    paths: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Operation (`chat`, `embedding`; `chat.stream` where the streamed call has another) to the path below `base_url`,
+    with `{model}` in it, where the host differs from its dialect's paths."""
+    signing: Signing | None = None
+    """How the gateway's own calls are signed, where `api_key` is not enough."""
+    missing: tuple[str, ...] = ()
+    """What the operator must still say (`region`) before a call can be sent."""
+    variants: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])
+    """Model name, or prefix ending in `*`, to this host as it is for those models."""
 
     @property
     def usable(self) -> bool:
         """Whether a call can be sent without the caller's own key."""
-        return self.api_key is not None or not self.needs_key
+        return not self.missing and (self.api_key is not None or self.signing is not None or not self.needs_key)
 
     def flavour_of(self, model: str) -> Flavour:
-        """Tell what a model answers natively; the longest matching prefix wins."""
-        exact = self.flavours.get(model)
-        if exact is not None:
-            return exact
-        longest = ""
-        for name in self.flavours:
-            if len(name) > len(longest) and name[-1:] == "*" and model.startswith(name[:-1]):
-                longest = name
-        return self.flavours.get(longest, Flavour.UNKNOWN)
+        """Tell what a model answers natively."""
+        return best_match(self.flavours, model) or Flavour.UNKNOWN
+
+    def serving(self, model: str) -> Provider:
+        """Give the host as it is for a model."""
+        return best_match(self.variants, model) or self
+
+    def path_of(self, operation: str, stream: bool, model: str) -> str | None:
+        """Give the path of a call where it is not the dialect's; `model` is percent-encoded into it."""
+        template = self.paths.get(f"{operation}.stream") if stream else None
+        template = template or self.paths.get(operation)
+        return None if template is None else template.replace("{model}", quote(model, safe=""))
+
+
+_T = TypeVar("_T")
+
+
+def best_match(by_pattern: Mapping[str, _T], model: str) -> _T | None:
+    """Look a model up by its name, or by the longest prefix (`gpt-*`) that it begins with."""
+    exact = by_pattern.get(model)
+    if exact is not None:
+        return exact
+    longest = ""
+    for name in by_pattern:
+        if len(name) > len(longest) and name[-1:] == "*" and model.startswith(name[:-1]):
+            longest = name
+    return by_pattern.get(longest)

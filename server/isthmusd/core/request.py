@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from isthmusd.core.headers import Headers
+from isthmusd.core.signing import Signing
 
 
 class Operation(StrEnum):
@@ -98,3 +99,5 @@ class Outbound:
     headers: tuple[tuple[str, str], ...]
     body: bytes | None = None
     """None: no body, or one that streams beside this value."""
+    signing: Signing | None = None
+    """What the sender must still add to authenticate the call."""

@@ -17,6 +17,9 @@ _CALLED: dict[str, dict[Operation, Called]] = {
 }
 _IDENTITY: dict[str, dict[Operation, Identity]] = {"openai": openai.IDENTITY}
 
+CALLABLE = tuple(_CALLED)
+"""Formats that a provider may speak."""
+
 
 def served(dialect: str, operation: Operation) -> Served:
     """Give the half that callers of an operation speak. Raises UnsupportedFeature."""

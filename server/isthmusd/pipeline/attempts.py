@@ -188,6 +188,7 @@ def _outbound(caller_headers: Headers, target: Target, encoded: Encoded) -> Outb
             *auth_headers(target.provider, target.secret),
         ),
         body=encoded.body,
+        signing=None if target.callers_own_key else target.provider.signing,
     )
 
 

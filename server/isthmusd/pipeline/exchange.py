@@ -67,14 +67,14 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
     served = registry.served(inbound.dialect, operation)
     called = registry.called(target.provider.dialect, instead or operation)
     request = served.decode_request(inbound.body)
-    streams = inbound.peeked.stream
+    sides = _Sides(served, called, instead or operation, inbound, target, stamp)
     match instead:
         case None:
-            return _translated(_Sides(served, called, inbound, target, stamp), request, streams)
+            return _translated(sides, request, inbound.peeked.stream)
         case Operation.CHAT:
-            return _completion_by_chat(_Sides(served, called, inbound, target, stamp), request)
+            return _completion_by_chat(sides, request)
         case _:
-            return _chat_by_completion(_Sides(served, called, inbound, target, stamp), request)
+            return _chat_by_completion(sides, request)
 
 
 Mapper = Callable[[Sequence[Event]], list[Event]]
@@ -116,6 +116,8 @@ class _Mapped:
 class _Sides:
     served: Served
     called: Called
+    operation: Operation
+    """What is called: another one than what was asked for, where a bridge stands between."""
     inbound: Inbound
     target: Target
     stamp: Stamp
@@ -127,7 +129,9 @@ class _Sides:
                 request = replace(request, stream=streams, include_usage=streams)
             case EmbeddingRequest():
                 pass
-        return self.called.encode_request(request, self.target.model, self.target.provider.profile)
+        encoded = self.called.encode_request(request, self.target.model, self.target.provider.profile)
+        path = self.target.provider.path_of(self.operation, streams, self.target.model)
+        return encoded if path is None else replace(encoded, path=path)
 
     def decode(self, body: bytes) -> Any:
         return self.called.decode_response(body, self.stamp)
@@ -193,7 +197,9 @@ def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) 
     """Same dialect on both sides: the bytes pass."""
     peeked, profile = inbound.peeked, target.provider.profile
     called = registry.called(target.provider.dialect, inbound.operation)
-    path = called.path(target.model, peeked.stream)
+    path = target.provider.path_of(inbound.operation, peeked.stream, target.model)
+    if path is None:
+        path = called.path(target.model, peeked.stream)
     body = identity.splice(inbound.body, peeked, target.model, profile)
 
     def read(bodies: Sequence[bytes]) -> Answered:

@@ -100,6 +100,7 @@ def _addressed(
             *auth_headers(target.provider, target.secret),
         ),
         body=body if upload.complete else None,
+        signing=None if target.callers_own_key else target.provider.signing,
     )
     return message, target, None if upload.complete else upload.rest(prefix)
 

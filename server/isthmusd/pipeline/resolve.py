@@ -111,6 +111,7 @@ class Resolver:
     def _plan(self, call: Call, provider: Provider, upstream_model: str) -> Plan:
         if call.endpoint is not None and call.endpoint != provider.endpoint:
             raise InvalidRequest(f"no credential of {provider.name} is called that way", param="x-isthmus-endpoint")
+        provider = provider.serving(upstream_model)
         principal = call.principal
         ours = self._anonymous or principal.method not in {AuthMethod.ANONYMOUS, AuthMethod.PROVIDER_KEY}
         if ours and provider.usable:

@@ -1,24 +1,23 @@
-"""The hosts that the gateway knows, from `catalog.toml`, and how an operator's options change them. It reads no
-configuration and no environment; the one file it reads is its own package data, once, when it is imported.
+"""The hosts that the gateway knows, and how an operator's options change them. How their file is written is
+`catalog_file.py`; it reads no configuration and no environment.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from importlib.resources import files
 from urllib.parse import urlsplit
 
-import msgspec
-
 from isthmusd.core.profile import AuthScheme, Flavour, Profile, Provider
+from isthmusd.providers import catalog_file
 
-DIALECTS = ("openai",)
-"""Wire formats that can be called."""
+DIALECTS = ("anthropic", "bedrock", "cohere", "gemini", "openai")
+"""Wire formats that can be called, as the registry of dialects has them: it loads too much for a supervisor."""
 SCHEMES = ("http", "https", "demo")
-CAPABILITIES = {each.name.removeprefix("accepts_"): each.name for each in fields(Profile)}
+CAPABILITIES = {
+    each.name.removeprefix("accepts_"): each.name for each in fields(Profile) if isinstance(each.default, bool)
+}
 """What `accepts` may name, and the profile's field that it sets."""
 
 
@@ -45,52 +44,6 @@ class ProviderOptions:
     """Capability to whether the host has it: `stream_options`, `unknown_fields`, `stream_ends_with_done`."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
     """Model name, or prefix ending in `*`, to what it answers natively."""
-
-
-class _Quirk(msgspec.Struct, forbid_unknown_fields=True):
-    field: str
-    value: bool
-    link: str
-
-
-class _Host(msgspec.Struct, forbid_unknown_fields=True):
-    base_url: str
-    docs: str
-    env: str | None = None
-    needs_key: bool = True
-    key_prefixes: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    prefixed_only: bool = False
-    quirks: tuple[_Quirk, ...] = ()
-    flavours: dict[Flavour, tuple[str, ...]] = {}
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    providers: dict[str, _Host]
-    foreign_key_prefixes: dict[str, tuple[str, ...]] = {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalog:
-    """What a catalogue file says."""
-
-    providers: Mapping[str, Provider]
-    foreign_key_prefixes: Mapping[str, str]
-    """Beginning of a key, to the host outside this catalogue whose it is."""
-    env_prefixes: Mapping[str, str]
-    """Provider to the beginning of its environment variables."""
-
-
-def parse(text: str) -> Catalog:
-    """Read a catalogue; one that is not well formed raises what tomllib or msgspec raise."""
-    read = msgspec.convert(tomllib.loads(text), _File)
-    return Catalog(
-        providers={name: _provider(name, host) for name, host in read.providers.items()},
-        foreign_key_prefixes={
-            prefix: owner for owner, prefixes in read.foreign_key_prefixes.items() for prefix in prefixes
-        },
-        env_prefixes={name: host.env or name.upper() for name, host in read.providers.items()},
-    )
 
 
 def configured(providers: Mapping[str, Provider], overrides: Mapping[str, ProviderOptions]) -> dict[str, Provider]:
@@ -121,19 +74,6 @@ def env_prefixes() -> Mapping[str, str]:
     return _PACKAGED.env_prefixes
 
 
-def _provider(name: str, host: _Host) -> Provider:
-    return Provider(
-        name=name,
-        base_url=host.base_url,
-        needs_key=host.needs_key,
-        key_prefixes=host.key_prefixes,
-        models=host.models,
-        prefixed_only=host.prefixed_only,
-        profile=replace(Profile(), **{quirk.field: quirk.value for quirk in host.quirks}),
-        flavours={model: flavour for flavour, models in host.flavours.items() for model in models},
-    )
-
-
 def _custom(name: str, options: ProviderOptions, known: Iterable[str]) -> Provider:
     """Define a host that the catalogue does not have. Without a key of ours it is taken to need none."""
     if options.base_url is None:
@@ -159,6 +99,10 @@ def _apply(provider: Provider, options: ProviderOptions) -> Provider:
         models=provider.models if options.models is None else options.models,
         profile=_profile(path, provider.profile, options.accepts),
         flavours={**provider.flavours, **options.flavours},
+        # Another dialect is another host: what was known of its models no longer holds.
+        variants={}
+        if options.dialect not in {None, provider.dialect}
+        else {pattern: _apply(variant, options) for pattern, variant in provider.variants.items()},
     )
 
 
@@ -199,7 +143,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}."
 
 
-_PACKAGED = parse((files("isthmusd.providers") / "catalog.toml").read_text(encoding="utf-8"))
+_PACKAGED = catalog_file.packaged()
 
 CATALOG: Mapping[str, Provider] = _PACKAGED.providers
 """Every built-in provider by name, none with a key."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +10,12 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from isthmusd.core.profile import AuthScheme, Flavour, Profile, Provider
+from isthmusd.dialects.registry import CALLABLE
 from isthmusd.providers.auth import auth_headers
 from isthmusd.providers.catalog import (
+    CAPABILITIES,
     CATALOG,
+    DIALECTS,
     KEY_PREFIXES,
     ConfigurationError,
     ProviderOptions,
@@ -21,8 +23,8 @@ from isthmusd.providers.catalog import (
     configured,
     env_prefixes,
     fault,
-    parse,
 )
+from isthmusd.providers.catalog_file import parse
 
 RAW: dict[str, Any] = tomllib.loads((files("isthmusd.providers") / "catalog.toml").read_text(encoding="utf-8"))
 
@@ -33,7 +35,7 @@ def test_every_host_is_well_formed(name: str) -> None:
     provider = CATALOG[name]
 
     assert provider.name == name
-    assert provider.dialect == "openai"
+    assert provider.dialect in DIALECTS
     assert provider.api_key is None
     assert not provider.base_url.endswith("/")
     assert urlsplit(provider.base_url).scheme in {"https", "http", "demo"}
@@ -47,8 +49,51 @@ def test_every_host_is_well_formed(name: str) -> None:
 def test_every_quirk_says_where_it_is_shown(name: str) -> None:
     for quirk in RAW["providers"][name]["quirks"]:
         assert quirk["link"].startswith("https://")
-        assert getattr(CATALOG[name].profile, quirk["field"]) is quirk["value"]
-        assert getattr(Profile(), quirk["field"]) is not quirk["value"]
+        assert getattr(CATALOG[name].profile, quirk["field"]) != getattr(Profile(), quirk["field"])
+
+
+def test_every_dialect_that_a_provider_may_speak_can_be_called() -> None:
+    assert set(DIALECTS) == set(CALLABLE)
+
+
+def test_a_variant_is_the_host_with_other_capabilities() -> None:
+    text = """
+        [providers.x]
+        base_url = "https://x"
+        docs = ""
+        paths = { chat = "/all" }
+        quirks = [{ field = "refuses", value = ["seed"], link = "" }]
+        [[providers.x.variants]]
+        models = ["old-*", "older"]
+        dialect = "cohere"
+        profiles = ["strict"]
+        quirks = [{ field = "renames", value = { max_completion_tokens = "max_tokens" }, link = "" }]
+        paths = { "chat.stream" = "/{model}:stream" }
+    """
+    profiles = '[[strict]]\nfield = "refuses"\nvalue = ["user"]\nlink = ""'
+
+    host = parse(text, profiles).providers["x"]
+
+    assert host.serving("new") is host
+    old = host.serving("old-1")
+    assert host.serving("older") == old
+    assert (old.name, old.dialect, host.dialect) == ("x", "cohere", "openai")
+    assert old.profile.refuses == {"seed", "user"}
+    assert old.profile.renames == {"max_completion_tokens": "max_tokens"}
+    assert old.path_of("chat", False, "old-1") == "/all"
+    assert old.path_of("chat", True, "old/1") == "/old%2F1:stream"
+    assert old.path_of("embedding", False, "old-1") is None
+
+
+def test_options_reach_the_variants_too() -> None:
+    host = '[providers.x]\nbase_url = "https://x"\ndocs = ""\n'
+    known = parse(f'{host}[[providers.x.variants]]\nmodels = ["a*"]\ndialect = "cohere"').providers
+
+    ours = configured(known, {"x": ProviderOptions(api_key="k")})["x"]
+    other = configured(known, {"x": ProviderOptions(dialect="gemini")})["x"]
+
+    assert (ours.serving("a1").api_key, ours.serving("a1").dialect) == ("k", "cohere")
+    assert other.serving("a1").dialect == "gemini"
 
 
 def test_no_bare_model_belongs_to_two_hosts() -> None:
@@ -193,9 +238,10 @@ def test_possible_options_have_no_fault() -> None:
 
 
 def test_every_capability_can_be_set() -> None:
-    for each in fields(Profile):
-        accepts = {each.name.removeprefix("accepts_"): False}
-        assert getattr(build({"vllm": ProviderOptions(accepts=accepts)})["vllm"].profile, each.name) is False
+    assert {"stream_options", "developer_role", "stream_ends_with_done"} <= set(CAPABILITIES)
+    for capability, field in CAPABILITIES.items():
+        profile = build({"vllm": ProviderOptions(accepts={capability: False})})["vllm"].profile
+        assert getattr(profile, field) is False
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""Reads the catalogue's files: `catalog.toml` (hosts) and `profiles.toml` (what kinds of models or hosts have in
+common). The files are package data, read once. What an operator says of a host is `catalog.py`'s.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any, get_type_hints
+
+import msgspec
+
+from isthmusd.core.profile import AuthScheme, Flavour, Profile, Provider
+
+
+class Quirk(msgspec.Struct, forbid_unknown_fields=True):
+    """One field of a profile that differs, and where that is documented or shown."""
+
+    field: str
+    value: Any
+    link: str
+
+
+class _Variant(msgspec.Struct, forbid_unknown_fields=True):
+    models: tuple[str, ...]
+    dialect: str | None = None
+    profiles: tuple[str, ...] = ()
+    quirks: tuple[Quirk, ...] = ()
+    paths: dict[str, str] = {}
+
+
+class _Host(msgspec.Struct, forbid_unknown_fields=True):
+    base_url: str
+    docs: str
+    dialect: str = "openai"
+    auth: AuthScheme = AuthScheme.BEARER
+    env: str | None = None
+    needs_key: bool = True
+    key_prefixes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    prefixed_only: bool = False
+    profiles: tuple[str, ...] = ()
+    quirks: tuple[Quirk, ...] = ()
+    flavours: dict[Flavour, tuple[str, ...]] = {}
+    paths: dict[str, str] = {}
+    variants: tuple[_Variant, ...] = ()
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    providers: dict[str, _Host]
+    foreign_key_prefixes: dict[str, tuple[str, ...]] = {}
+
+
+Profiles = Mapping[str, tuple[Quirk, ...]]
+"""Name of a profile to how it differs from an OpenAI-compatible host that can do everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """What the files say."""
+
+    providers: Mapping[str, Provider]
+    foreign_key_prefixes: Mapping[str, str]
+    """Beginning of a key, to the host outside this catalogue whose it is."""
+    env_prefixes: Mapping[str, str]
+    """Provider to the beginning of its environment variables."""
+
+
+def parse(text: str, profiles: str = "") -> Catalog:
+    """Read a catalogue; one that is not well formed raises what tomllib or msgspec raise, or KeyError."""
+    read = msgspec.convert(tomllib.loads(text), _File)
+    known = msgspec.convert(tomllib.loads(profiles), dict[str, tuple[Quirk, ...]])
+    return Catalog(
+        providers={name: _provider(name, host, known) for name, host in read.providers.items()},
+        foreign_key_prefixes={
+            prefix: owner for owner, prefixes in read.foreign_key_prefixes.items() for prefix in prefixes
+        },
+        env_prefixes={name: host.env or name.upper() for name, host in read.providers.items()},
+    )
+
+
+@cache
+def packaged() -> Catalog:
+    """Give the catalogue that comes with the gateway."""
+    folder = files("isthmusd.providers")
+    return parse(*((folder / name).read_text(encoding="utf-8") for name in ("catalog.toml", "profiles.toml")))
+
+
+def _provider(name: str, host: _Host, known: Profiles) -> Provider:
+    base = Provider(
+        name=name,
+        base_url=host.base_url,
+        dialect=host.dialect,
+        auth=host.auth,
+        needs_key=host.needs_key,
+        key_prefixes=host.key_prefixes,
+        models=host.models,
+        prefixed_only=host.prefixed_only,
+        profile=_changed(Profile(), host.profiles, host.quirks, known),
+        flavours={model: flavour for flavour, models in host.flavours.items() for model in models},
+        paths=host.paths,
+    )
+    variants = {model: _variant(base, variant, known) for variant in host.variants for model in variant.models}
+    return replace(base, variants=variants)
+
+
+def _variant(base: Provider, variant: _Variant, known: Profiles) -> Provider:
+    return replace(
+        base,
+        dialect=variant.dialect or base.dialect,
+        profile=_changed(base.profile, variant.profiles, variant.quirks, known),
+        paths={**base.paths, **variant.paths},
+    )
+
+
+def _changed(profile: Profile, names: Iterable[str], quirks: Iterable[Quirk], known: Profiles) -> Profile:
+    """Lay named profiles and then a host's own quirks over a profile. Sets and maps grow, other values are replaced."""
+    for quirk in (*(quirk for name in names for quirk in known[name]), *quirks):
+        value = msgspec.convert(quirk.value, _KINDS[quirk.field])
+        grow = _GROW.get(quirk.field, _replace)
+        profile = replace(profile, **{quirk.field: grow(getattr(profile, quirk.field), value)})
+    return profile
+
+
+_KINDS: Mapping[str, Any] = get_type_hints(Profile)
+
+
+def _replace(_before: Any, value: Any) -> Any:
+    return value
+
+
+def _add(before: Any, value: Any) -> Any:
+    return before | value
+
+
+_GROW: Mapping[str, Callable[[Any, Any], Any]] = {"refuses": _add, "renames": _add}
