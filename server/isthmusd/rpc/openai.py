@@ -19,6 +19,7 @@ from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
+from isthmusd.framing.http_body import EMPTY, encode_body
 from isthmusd.pipeline.credentials import refuse_credentials
 from isthmusd.pipeline.forward import forward
 from isthmusd.pipeline.headers import printable
@@ -48,7 +49,8 @@ ROUTES = {
     "Moderations": Operation.MODERATION,
 }
 
-Answer = Callable[[Context, Arrival], Awaitable[None]]
+Answer = Callable[[Context, Arrival], Awaitable[bytes]]
+"""Gives the last message; it may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +61,39 @@ class OpenAISurface:
     reader: Reader
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Give the service to register. Put together by hand: `BROKEN` must be able to leave unserialised."""
+        """Give the service to register. Put together by hand: messages leave as bytes, `BROKEN` among them."""
         methods = {name: self._unary(operation, self._model_route) for name, operation in ROUTES.items()}
         methods["Models"] = self._unary(Operation.MODELS, self._models)
         methods["Credentials"] = self._unary(Operation.CREDENTIALS, self._credentials)
         methods["Forward"] = grpc.stream_stream_rpc_method_handler(
-            self._forward, request_deserializer=HttpBody.FromString, response_serializer=_serialize
+            self._forward, request_deserializer=HttpBody.FromString, response_serializer=None
         )
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     def _unary(self, operation: Operation, answer: Answer) -> grpc.RpcMethodHandler[Any, Any]:
-        async def serve(request: HttpBody, context: Context) -> None:
-            arrival = self.reader.transcoded(context, operation, request.content_type, request.data)
-            await _answering(context, arrival, answer)
+        """Serve a method whose answer is one message, or many.
 
-        return grpc.unary_stream_rpc_method_handler(
-            serve, request_deserializer=HttpBody.FromString, response_serializer=_serialize
+        On the wire there is no difference between a method of one answer and one of many. grpcio sends the message that
+        a method of one answer returns together with the status: a turn through grpc less for each whole answer.
+        """
+
+        async def serve(request: HttpBody, context: Context) -> bytes:
+            arrival = self.reader.transcoded(context, operation, request.content_type, request.data)
+            return await _answering(context, arrival, answer)
+
+        return grpc.unary_unary_rpc_method_handler(
+            serve, request_deserializer=HttpBody.FromString, response_serializer=None
         )
 
-    async def _model_route(self, context: Context, arrival: Arrival) -> None:
+    async def _model_route(self, context: Context, arrival: Arrival) -> bytes:
         async with run(self.gateway, arrival) as reply:
             await self._begin(context, arrival, reply)
             match reply:
                 case Whole():
-                    await context.write(HttpBody(content_type=reply.content_type, data=reply.body))
+                    return encode_body(reply.body, reply.content_type)
                 case Stream():
                     await _write_all(context, reply.content_type, reply.pieces)
+                    return EMPTY
 
     async def _begin(self, context: Context, arrival: Arrival, reply: Reply) -> None:
         """Send what precedes the body, if there is anything: Envoy adds the request id itself, and metadata of its own
@@ -92,7 +101,7 @@ class OpenAISurface:
         if not self.reader.edge or reply.headers or reply.status != 200:
             await context.send_initial_metadata(_metadata(arrival, reply.status, reply.headers))
 
-    async def _models(self, context: Context, arrival: Arrival) -> None:
+    async def _models(self, context: Context, arrival: Arrival) -> bytes:
         path = arrival.path.partition("?")[0]
         rest = next((path[len(prefix) :] for prefix in MODEL_PREFIXES if path.startswith(prefix)), "")
         model = unquote(rest.strip("/"))
@@ -101,9 +110,9 @@ class OpenAISurface:
         else:
             body = encode_models(await list_models(self.gateway, arrival))
         await context.send_initial_metadata(_metadata(arrival, 200, ()))
-        await context.write(HttpBody(content_type=JSON_TYPE, data=body))
+        return encode_body(body, JSON_TYPE)
 
-    async def _credentials(self, context: Context, arrival: Arrival) -> None:
+    async def _credentials(self, context: Context, arrival: Arrival) -> bytes:
         await refuse_credentials(self.gateway, arrival)
 
     async def _forward(self, requests: AsyncIterator[HttpBody], context: Context) -> None:
@@ -113,19 +122,22 @@ class OpenAISurface:
             await self._refuse_identity(context, arrival)
             return
 
-        async def carry(context: Context, arrival: Arrival) -> None:
+        async def carry(context: Context, arrival: Arrival) -> bytes:
             async with forward(self.gateway, arrival, whole_body(_pieces(opening, requests))) as forwarded:
                 await context.send_initial_metadata(_metadata(arrival, forwarded.status, forwarded.headers))
                 await _write_forwarded(context, forwarded.content_type, forwarded.chunks)
+                return EMPTY
 
-        await _answering(context, arrival, carry)
+        last = await _answering(context, arrival, carry)
+        if last:
+            await context.write(last)
 
     async def _refuse_identity(self, context: Context, arrival: Arrival) -> None:
         with suppress(Unauthenticated):
             async with recording(self.gateway.journal, self.gateway.clock, arrival):
                 raise Unauthenticated("no identity tokens are configured")
         await context.send_initial_metadata(_metadata(arrival, 401, ()))
-        await context.write(HttpBody(content_type=JSON_TYPE, data=IDENTITY_REFUSED))
+        await context.write(encode_body(IDENTITY_REFUSED, JSON_TYPE))
 
 
 async def _pieces(opening: HttpBody, requests: AsyncIterator[HttpBody]) -> AsyncIterator[bytes]:
@@ -138,7 +150,8 @@ async def _pieces(opening: HttpBody, requests: AsyncIterator[HttpBody]) -> Async
 async def _write_all(context: Context, content_type: str, pieces: AsyncIterator[bytes]) -> None:
     """Write a stream's pieces; only the first message's content type counts."""
     async for piece in pieces:
-        await context.write(HttpBody(content_type=content_type, data=piece))
+        await context.write(encode_body(piece, content_type))
+        content_type = ""
 
 
 async def _write_forwarded(context: Context, content_type: str, chunks: AsyncIterator[bytes]) -> None:
@@ -146,31 +159,32 @@ async def _write_forwarded(context: Context, content_type: str, chunks: AsyncIte
     begun = False
     try:
         async for chunk in chunks:
-            await context.write(HttpBody(content_type=content_type, data=chunk))
+            await context.write(encode_body(chunk, content_type))
             begun = True
         if not begun:
-            await context.write(HttpBody(content_type=content_type))
+            await context.write(encode_body(EMPTY, content_type))
     except GatewayError:
         # Already noted for the record; the caller learns it by the broken connection.
         if not begun:
-            await context.write(HttpBody(content_type=content_type))
+            await context.write(encode_body(EMPTY, content_type))
         await context.write(BROKEN)
 
 
-async def _answering(context: Context, arrival: Arrival, answer: Answer) -> None:
+async def _answering(context: Context, arrival: Arrival, answer: Answer) -> bytes:
     """Answer, or say what went wrong in OpenAI's shape. Cancellation passes: grpc.aio leaks otherwise."""
     try:
-        await answer(context, arrival)
+        return await answer(context, arrival)
     except asyncio.CancelledError:
         raise
     except GatewayError as error:
-        await _refuse(context, arrival, error)
+        return await _refuse(context, arrival, error)
     except Exception:  # noqa: BLE001 the edge of the process: a bug is opaque outside; its traceback is in the record
-        if not context.done():
-            await _refuse(context, arrival, Bug("internal error; quote the request id when you report it"))
+        if context.done():
+            return EMPTY
+        return await _refuse(context, arrival, Bug("internal error; quote the request id when you report it"))
 
 
-async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> None:
+async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> bytes:
     headers: list[tuple[str, str]] = [("x-should-retry", "true" if error.retryable else "false")]
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(max(0, round(error.retry_after_s)))))
@@ -180,9 +194,8 @@ async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> No
         await context.send_initial_metadata(_metadata(arrival, error.http_status, headers))
     except grpc.aio.UsageError:
         # The answer has begun: what follows cannot become an error answer, but it must not look complete.
-        await context.write(BROKEN)
-        return
-    await context.write(HttpBody(content_type=JSON_TYPE, data=encode_error(error)))
+        return BROKEN
+    return encode_body(encode_error(error), JSON_TYPE)
 
 
 def _metadata(arrival: Arrival, status: int, headers: Metadata) -> list[tuple[str, str]]:
@@ -190,11 +203,3 @@ def _metadata(arrival: Arrival, status: int, headers: Metadata) -> list[tuple[st
     own = [("x-request-id", request_id)] if request_id and not any(n == "x-request-id" for n, _ in headers) else []
     code = [("x-http-code", str(status))] if status != 200 else []
     return [*code, *own, *headers]
-
-
-def _serialize(body: HttpBody | bytes) -> bytes:
-    match body:
-        case bytes():
-            return body
-        case _:
-            return body.SerializeToString()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
+import grpc
 import grpc.aio
-from google.protobuf.descriptor import FileDescriptor
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
 from isthmus.v1 import chat_pb2, completion_pb2, credential_pb2, embedding_pb2, forward_pb2, model_pb2
 
 from isthmusd.pipeline.run import Gateway
@@ -63,10 +66,13 @@ class Server:
         self.port: int = 0
         """The bound port, once started; 0 on a unix socket."""
         _register(self._server, gateway, Reader(edge=options.edge, clock=gateway.clock))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health = cast(ServiceDescriptor, health_pb2.DESCRIPTOR.services_by_name["Health"])
+        # Not by their generated registration: for each method registered that way grpcio keeps one more task waiting,
+        # and every call of any service waits for all of them anew.
+        self._server.add_generic_rpc_handlers((handler_for(health, self._health),))
         if options.reflection:
-            names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            names = (*SERVICES, health.full_name, reflection.SERVICE_NAME)
+            self._server.add_generic_rpc_handlers((_reflection_handler(names),))
 
     async def start(self) -> None:
         """Bind and serve."""
@@ -91,6 +97,16 @@ def _register(server: grpc.aio.Server, gateway: Gateway, reader: Reader) -> None
     for file, servicer in TYPED:
         handlers = [handler_for(service, servicer(calls)) for service in file.services_by_name.values()]
         server.add_generic_rpc_handlers(handlers)
+
+
+def _reflection_handler(names: Sequence[str]) -> grpc.GenericRpcHandler:
+    serve: Any = ReflectionServicer(names).ServerReflectionInfo
+    handler = grpc.stream_stream_rpc_method_handler(
+        serve,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": handler})
 
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:

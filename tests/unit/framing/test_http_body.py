@@ -1,0 +1,27 @@
+"""HttpBody by hand, against protobuf's own reading and writing."""
+
+from __future__ import annotations
+
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from isthmusd.framing.http_body import EMPTY, encode_body
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 16_383, 16_384, 2**21 - 1, 2**21])
+@pytest.mark.parametrize("content_type", ["", "application/json", "text/event-stream; charset=utf-8", "x/é" * 100])
+def test_written_as_protobuf_writes_it(size: int, content_type: str) -> None:
+    data = b"\xff" * size
+
+    written = encode_body(data, content_type)
+
+    assert written == HttpBody(content_type=content_type, data=data).SerializeToString()
+
+
+def test_content_types_that_are_no_text_do_not_break_the_message() -> None:
+    written = encode_body(b"1", "text/\udcff")
+
+    assert HttpBody.FromString(written).data == b"1"
+
+
+def test_empty_message_is_one() -> None:
+    assert HttpBody.FromString(EMPTY) == HttpBody()
