@@ -54,6 +54,10 @@ class Profile:
     thinking: Thinking = Thinking.BUDGET
     default_max_tokens: int | None = None
     """Sent where the wire format demands a limit and the caller gave none."""
+    model_in_body: bool = True
+    """False: the host takes the model's name in the path only."""
+    anthropic_version: str | None = None
+    """Sent in the body, in place of Anthropic's version header, by hosts that want it there."""
 
 
 class Flavour(StrEnum):
