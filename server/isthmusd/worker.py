@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -13,6 +14,7 @@ import msgspec
 import uvloop
 
 from isthmusd.app import running
+from isthmusd.edge import pulse
 from isthmusd.edge.workers import Post
 from isthmusd.observe.log import Log, adopt_libraries
 from isthmusd.rpc.server import ServerOptions
@@ -38,13 +40,20 @@ async def serve(post: Post, settings: Settings) -> None:
         notice_s=0.0 if post.bind.startswith("unix:") else NOTICE_S,
     )
     async with running(settings, options):
-        await stopping.wait()
+        beating = asyncio.create_task(pulse.beat(Path(post.pulse)))
+        try:
+            await stopping.wait()
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
 
 
 def main() -> int:
     """Read what the supervisor says and serve."""
     post = msgspec.json.decode(os.environ["ISTHMUS_WORKER"], type=Post)
     settings = Settings.read(Path(os.environ["ISTHMUS_SETTINGS"]).read_bytes())
+    # Ended because it stands still, a worker says where.
+    faulthandler.enable()
     adopt_libraries(Log(level=settings.log_level))
     # What is loaded by now stays: collecting it again and again would cost every call a few microseconds.
     gc.collect()

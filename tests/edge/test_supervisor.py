@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from isthmusd.edge.folder import sweep
 from isthmusd.edge.options import Address, EdgeOptions
 from isthmusd.edge.ports import reserved
 from isthmusd.edge.process import Command, Kept
+from isthmusd.edge.pulse import Patience
 from isthmusd.edge.supervisor import Supervisor
 from isthmusd.edge.workers import Folder
 
@@ -28,6 +30,7 @@ from tests.fakes.stub_gateway import STUB
 pytestmark = pytest.mark.edge
 
 ANY = Address(host="127.0.0.1", port=0)
+FOLDER = Folder(root=Path("anywhere"))
 FOR_EVER = (sys.executable, "-c", "import time; time.sleep(100)")
 STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(100)")
 
@@ -42,7 +45,8 @@ def supervisor(
     said: list[str], *, worker_argv: tuple[str, ...] = STUB, with_envoy: bool = True, admin: Address = ANY
 ) -> Supervisor:
     options = EdgeOptions(listen=ANY, admin=admin, workers=2, with_envoy=with_envoy, drain_s=5)
-    return Supervisor(options, b"{}", os.environ, announce=said.append, worker_argv=worker_argv)
+    patience = Patience(every_s=0.2, looks=5)
+    return Supervisor(options, b"{}", os.environ, announce=said.append, worker_argv=worker_argv, patience=patience)
 
 
 async def get(http: aiohttp.ClientSession, url: str, stub: str = "tell") -> str:
@@ -82,6 +86,23 @@ async def test_a_run_without_envoy():
 
     assert len(said) == 1
     assert said[0].startswith("isthmus ready at grpc://127.0.0.1:")
+
+
+async def test_a_worker_that_stands_still_is_replaced():
+    said: list[str] = []
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+        run = group.create_task(supervisor(said).run())
+        await eventually(lambda: said or run.done(), 60)
+        (url,) = re.findall(r"http://\S+", said[0])
+        still = json.loads(await get(http, f"{url}/v1/models"))["pid"]
+
+        os.kill(still, signal.SIGSTOP)
+
+        await eventually(lambda: not Path(f"/proc/{still}").exists())
+        answers = [json.loads(await get(http, f"{url}/v1/models")) for _ in range(20)]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert still not in {answer["pid"] for answer in answers}
 
 
 async def test_a_signal_during_the_start_ends_it():
@@ -171,7 +192,7 @@ async def test_workers_know_their_place_and_their_peers(tmp_path: Path):
     assert {post.peers for post in posts} == {tuple(post.bind for post in posts)}
     assert all(post.edge for post in posts)
     assert not await workers.accepts(posts[0])
-    assert [post.edge for post in workers.alone(ANY, False) + workers.alone(ANY, True)] == [False, True]
+    assert [post.edge for post in workers.alone(FOLDER, ANY, False) + workers.alone(FOLDER, ANY, True)] == [False, True]
 
 
 def test_settings_are_for_their_owner_only(tmp_path: Path):

@@ -22,6 +22,8 @@ LONGEST_PAUSE_S = 5.0
 YOUNG_S = 5.0
 """A process that dies younger than this died of its start: the next pause doubles."""
 
+LAST_WORDS_S = 1.0
+
 
 def _nothing() -> None:
     return None
@@ -115,6 +117,16 @@ class Kept:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
+    def abort(self) -> None:
+        """End a process that no longer answers, after a moment to say where it stands; it is started again."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        for number in (signal.SIGABRT, signal.SIGCONT):  # a stopped process takes signals only once it goes on
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+        asyncio.get_running_loop().call_later(LAST_WORDS_S, _end, process)
+
     async def _start(self) -> Process:
         self._command.before_start()
         # Standard output is the operator's: the ready line is all that a run writes there.
@@ -127,6 +139,12 @@ class Kept:
         )
         self.started_count += 1
         return self._process
+
+
+def _end(process: Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 def _ending(code: int) -> str:

@@ -4,6 +4,7 @@
     signal -> Envoy's listeners drain -> no calls in flight -> Envoy ends -> workers end
 
 A process that dies is started again, Envoy too: the calls it carried are lost either way, and its port is still ours.
+A worker whose loop stands still (`pulse.py`) is ended, and so started again.
 Only a process that cannot start at all ends the run.
 """
 
@@ -16,10 +17,11 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 
 import aiohttp
 
-from isthmusd.edge import admin, bootstrap, envoy, workers
+from isthmusd.edge import admin, bootstrap, envoy, pulse, workers
 from isthmusd.edge.errors import ChildFailed, EdgeError
 from isthmusd.edge.folder import private_folder
 from isthmusd.edge.options import Address, EdgeOptions
@@ -30,6 +32,7 @@ from isthmusd.edge.workers import Folder, Post
 LOG = logging.getLogger(__name__)
 
 WORKER = (sys.executable, "-m", "isthmusd.worker")
+PATIENCE = pulse.Patience()
 START_S = 60.0
 POLL_S = 0.02
 CHILD_GRACE_S = 5.0
@@ -47,12 +50,14 @@ class Supervisor:
         *,
         announce: Callable[[str], None],
         worker_argv: Sequence[str] = WORKER,
+        patience: pulse.Patience = PATIENCE,
     ) -> None:
         self._options = options
         self._settings = settings
         self._environ = environ
         self._announce = announce
         self._worker_argv = worker_argv
+        self._patience = patience
         self._stop_asked = asyncio.Event()
         self._now_asked = asyncio.Event()
 
@@ -74,7 +79,7 @@ class Supervisor:
             admin_address = stack.enter_context(reserved(self._options.admin, "--admin"))
             posts = workers.behind_envoy(folder, self._options.workers)
             if not self._options.with_envoy:
-                posts = workers.alone(listen, self._options.behind_envoy)
+                posts = workers.alone(folder, listen, self._options.behind_envoy)
             await stack.enter_async_context(admin.serving(admin_address, folder.metrics, lambda: _starts(children)))
             LOG.info("admin listener at http://%s", admin_address)
             started = self._start(folder, posts, listen, children, owner)
@@ -94,7 +99,10 @@ class Supervisor:
     ) -> None:
         for post in posts:
             command = workers.command(post, folder, self._worker_argv, self._environ)
-            _keep(Kept(command), command.name, children, owner)
+            worker = Kept(command)
+            watch = pulse.watch(command.name, Path(post.pulse), worker.abort, self._patience)
+            children[command.name] = worker
+            owner.create_task(_watched(worker, watch), name=command.name)
         await _until(lambda: _all_accept(posts), children, "the workers to accept calls")
         if not self._options.with_envoy:
             return
@@ -108,7 +116,8 @@ class Supervisor:
         )
         folder.envoy_config.write_bytes(bootstrap.render(run))
         command = envoy.command(folder.envoy_config, len(posts), self._environ)
-        _keep(Kept(command), command.name, children, owner)
+        children[command.name] = Kept(command)
+        owner.create_task(children[command.name].run(), name=command.name)
         interface = envoy.EnvoyAdmin(folder.admin_socket)
         # Both: /readyz alone could be another gateway's on the same port.
         await _until(interface.is_live, children, "Envoy to listen")
@@ -143,9 +152,13 @@ class Supervisor:
                 loop.remove_signal_handler(number)
 
 
-def _keep(child: Kept, name: str, children: dict[str, Kept], owner: asyncio.TaskGroup) -> None:
-    children[name] = child
-    owner.create_task(child.run(), name=name)
+async def _watched(child: Kept, watch: Coroutine[None, None, None]) -> None:
+    watching = asyncio.ensure_future(watch)
+    try:
+        await child.run()
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 def _kill_all(children: Mapping[str, Kept]) -> None:

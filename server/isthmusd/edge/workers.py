@@ -30,6 +30,8 @@ class Post:
     index: int
     edge: bool
     """Whether an Envoy with our configuration is the only one to call: then its headers are believed."""
+    pulse: str
+    """The file to touch for as long as the loop turns."""
     peers: tuple[str, ...]
     """Where all workers of this run listen, this one included."""
 
@@ -43,6 +45,10 @@ class Folder:
     def socket(self, index: int) -> Path:
         """Where worker `index` listens, before and after a restart."""
         return self.root / f"w{index}.sock"
+
+    def pulse(self, index: int) -> Path:
+        """What worker `index` touches while it lives."""
+        return self.root / f"w{index}.pulse"
 
     @property
     def admin_socket(self) -> Path:
@@ -74,12 +80,16 @@ class Folder:
 def behind_envoy(folder: Folder, count: int) -> list[Post]:
     """Place each worker on a unix socket of its own: over a shared port Envoy would not balance."""
     peers = tuple(f"unix:{folder.socket(index)}" for index in range(count))
-    return [Post(bind=bind, index=index, edge=True, peers=peers) for index, bind in enumerate(peers)]
+    pulses = [str(folder.pulse(index)) for index in range(count)]
+    return [
+        Post(bind=bind, index=index, edge=True, pulse=pulse, peers=peers)
+        for index, (bind, pulse) in enumerate(zip(peers, pulses, strict=True))
+    ]
 
 
-def alone(listen: Address, behind_envoy: bool) -> list[Post]:
+def alone(folder: Folder, listen: Address, behind_envoy: bool) -> list[Post]:
     """Place the only worker on the public address; `behind_envoy` says whose address that is."""
-    return [Post(bind=str(listen), index=0, edge=behind_envoy, peers=(str(listen),))]
+    return [Post(bind=str(listen), index=0, edge=behind_envoy, pulse=str(folder.pulse(0)), peers=(str(listen),))]
 
 
 def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[str, str]) -> Command:
@@ -90,7 +100,8 @@ def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[st
         "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics),
     }
 
-    def remove_socket() -> None:
+    def remove_traces() -> None:
+        Path(post.pulse).unlink(missing_ok=True)
         if post.edge:
             folder.socket(post.index).unlink(missing_ok=True)
 
@@ -101,7 +112,7 @@ def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[st
         name=f"worker {post.index}",
         argv=argv,
         environ={**environ, **told},
-        before_start=remove_socket,
+        before_start=remove_traces,
         after_death=forget_gauges,
     )
 
