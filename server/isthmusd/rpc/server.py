@@ -100,9 +100,9 @@ def _register(server: grpc.aio.Server, gateway: Gateway, reader: Reader) -> None
 
 
 def _reflection_handler(names: Sequence[str]) -> grpc.GenericRpcHandler:
-    serve: Any = ReflectionServicer(names).ServerReflectionInfo
+    servicer = cast(Any, ReflectionServicer(names))
     handler = grpc.stream_stream_rpc_method_handler(
-        serve,
+        servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from isthmusd.core.errors import (
     Garbled,
@@ -15,7 +16,7 @@ from isthmusd.core.errors import (
     UpstreamError,
 )
 
-SEND_FAILURES = (aiohttp.ClientError, OSError, ValueError)
+SEND_FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp raises until the answer's headers are there. A timeout is an OSError; ValueError is a header or method
 that HTTP cannot carry."""
 
@@ -31,6 +32,7 @@ _TABLE: tuple[_Made, ...] = (
     (aiohttp.ClientConnectorCertificateError, Unreachable, "the provider's TLS certificate is not trusted"),
     (aiohttp.ClientConnectorError, Unreachable, "the provider could not be reached; try again"),
     (aiohttp.ClientResponseError, Garbled, "the provider's answer is not valid HTTP"),
+    (HttpProcessingError, Garbled, "the provider's answer is not valid HTTP"),
     (aiohttp.ClientPayloadError, Garbled, "the provider's answer is not valid HTTP"),
     (aiohttp.ClientError, Unreachable, "the connection to the provider broke before an answer; try again"),
     (OSError, Unreachable, "the connection to the provider broke before an answer; try again"),
@@ -49,7 +51,7 @@ def translate(error: BaseException) -> GatewayError:
 
 def told_by(error: BaseException) -> Told:
     """Keep what the client library said, for the operator. URLs stay out: some hold keys."""
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)):
         return Told(detail=f"{type(error).__name__}: {error.message}"[:500])
     if isinstance(error, aiohttp.InvalidURL):
         return Told(detail=type(error).__name__)

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from yarl import URL
 from isthmusd.core.errors import Garbled, GatewayError, Interrupted, Unreachable
 from isthmusd.core.headers import Headers, collect_headers
 from isthmusd.core.request import Outbound
+from isthmusd.upstream.direct import MAX_HEADER_BYTES, READ_BUFFER_BYTES, DirectAnswer, DirectWay
 from isthmusd.upstream.failure import READ_FAILURES, SEND_FAILURES, told_by, translate
 from isthmusd.upstream.options import UpstreamOptions
 
@@ -31,9 +33,6 @@ MAX_STALE_COUNT = 3
 """How many dead connections of the pool one call may meet. They leave the pool, so the next one is rarely dead."""
 LARGE_BODY_BYTES = 2**20
 """Above it a body is written in pieces: in one piece it would hold the loop, and aiohttp warns of it."""
-MAX_HEADER_BYTES = 65_536
-READ_BUFFER_BYTES = 131_072
-"""Reading pauses at twice as much, so a slow caller's back-pressure reaches the provider."""
 NOT_ADDED = ("accept", "accept-encoding", "user-agent", "content-type")
 
 
@@ -43,18 +42,19 @@ class HttpUpstream:
     def __init__(self, options: UpstreamOptions | None = None) -> None:
         self._options = options or UpstreamOptions()
         self._resources = AsyncExitStack()
-        self._session: aiohttp.ClientSession | None = None
+        self._ways: _Ways | None = None
 
     async def start(self) -> None:
         """Open the pool; it belongs to the running loop."""
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=0,
+            keepalive_timeout=self._options.keep_alive_s,
+            ttl_dns_cache=self._options.dns_cache_s,
+            socket_factory=_open_socket,
+        )
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                limit_per_host=0,
-                keepalive_timeout=self._options.keep_alive_s,
-                ttl_dns_cache=self._options.dns_cache_s,
-                socket_factory=_open_socket,
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=self._options.connect_timeout_s),
             skip_auto_headers=NOT_ADDED,
@@ -62,11 +62,12 @@ class HttpUpstream:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._session = await self._resources.enter_async_context(session)
+        await self._resources.enter_async_context(session)
+        self._ways = _Ways(session, DirectWay(connector, self._options.connect_timeout_s))
 
     async def aclose(self) -> None:
         """Close every connection, used or idle."""
-        self._session = None
+        self._ways = None
         await self._resources.aclose()
 
     async def __aenter__(self) -> Self:
@@ -80,9 +81,9 @@ class HttpUpstream:
 
     def send(self, outbound: Outbound, upload: AsyncIterator[bytes] | None = None, decode: bool = True) -> Exchange:
         """Send when the context is entered; leaving it before the body's clean end closes the connection."""
-        if self._session is None:
+        if self._ways is None:
             raise Unreachable("the gateway is shutting down; try again")
-        return Exchange(self._session, outbound, None if upload is None else _Upload(upload), decode)
+        return Exchange(self._ways, outbound, None if upload is None else _Upload(upload), decode)
 
 
 class HttpReply:
@@ -90,7 +91,7 @@ class HttpReply:
 
     __slots__ = ("_content", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, headers: Headers) -> None:
+    def __init__(self, response: _Response, headers: Headers) -> None:
         self.status: int = response.status
         self.headers: Headers = headers
         """Bytes outside ASCII are as `surrogateescape` leaves them."""
@@ -98,10 +99,13 @@ class HttpReply:
 
     async def read(self, limit: int) -> bytes:
         """Read the whole body. Raises Garbled over `limit` bytes, Unreachable if the connection breaks."""
+        content = self._content
         pieces: list[bytes] = []
         size = 0
         try:
-            while piece := await self._content.readany():
+            if content.is_eof() and content.total_bytes <= limit:
+                return content.read_nowait()
+            while piece := await content.readany():
                 size += len(piece)
                 if size > limit:
                     raise Garbled("the provider's answer is too large for this gateway")
@@ -121,16 +125,14 @@ class HttpReply:
 class Exchange:
     """One request and its answer. Entered once, by one task."""
 
-    __slots__ = ("_decode", "_outbound", "_response", "_session", "_upload", "fresh")
+    __slots__ = ("_decode", "_outbound", "_response", "_upload", "_ways", "fresh")
 
-    def __init__(
-        self, session: aiohttp.ClientSession, outbound: Outbound, upload: _Upload | None, decode: bool
-    ) -> None:
-        self._session = session
+    def __init__(self, ways: _Ways, outbound: Outbound, upload: _Upload | None, decode: bool) -> None:
+        self._ways = ways
         self._outbound = outbound
         self._upload = upload
         self._decode = decode
-        self._response: aiohttp.ClientResponse | None = None
+        self._response: _Response | None = None
         self.fresh = False
         """A socket was opened for the running attempt, so it does not use a kept-alive connection."""
 
@@ -153,7 +155,7 @@ class Exchange:
         if self._response is not None:
             self._response.close()
 
-    async def _request(self) -> aiohttp.ClientResponse:
+    async def _request(self) -> _Response:
         loop = asyncio.get_running_loop()
         stale_count = 0
         while True:
@@ -168,16 +170,20 @@ class Exchange:
                     raise translate(error) from error
                 stale_count += 1
 
-    async def _try(self) -> aiohttp.ClientResponse:
+    async def _try(self) -> _Response:
         outbound = self._outbound
-        body = outbound.body
-        if body is not None and len(body) > LARGE_BODY_BYTES:
-            body = io.BytesIO(body)
-        return await self._session.request(
+        body: _Upload | io.BytesIO
+        if self._upload is not None:
+            body = self._upload
+        elif outbound.body is not None and len(outbound.body) > LARGE_BODY_BYTES:
+            body = io.BytesIO(outbound.body)
+        else:
+            return await self._ways.direct.ask(outbound, self._decode)
+        return await self._ways.session.request(
             outbound.method,
             URL(outbound.url, encoded=True),
             headers=outbound.headers,
-            data=body if self._upload is None else self._upload,
+            data=body,
             allow_redirects=False,
             auto_decompress=self._decode,
         )
@@ -209,6 +215,17 @@ class _Upload:
         except GatewayError as error:
             self.failure = error
             raise
+
+
+_Response = aiohttp.ClientResponse | DirectAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """Two ways of asking over one pool of connections."""
+
+    session: aiohttp.ClientSession
+    direct: DirectWay
 
 
 _current: ContextVar[Exchange | None] = ContextVar("isthmus_exchange", default=None)
