@@ -148,7 +148,8 @@ class _Progress:
         self.call = event.index
         beside = [kept for kept in self.release() if not _is_text(kept)]
         # What came with the call, such as the signature of its thinking, must find its way back with the text.
-        return [RawDelta(choice=self.choice, extra=event.extra), *beside] if event.extra else beside
+        extra = _of_message(event.extra)
+        return [RawDelta(choice=self.choice, extra=extra), *beside] if extra else beside
 
     def place(self, index: int) -> int | None:
         return None if index in self.repeated else self.places.setdefault(index, len(self.places))
@@ -270,7 +271,7 @@ def _restored(choice: Choice, tool: SchemaTool) -> Choice:
         message,
         content=(*kept, TextPart(text=text)) if text else kept or None,
         tool_calls=rest,
-        extra=_joined(call.extra, message.extra),
+        extra=_joined(_of_message(call.extra), message.extra),
     )
     return replace(choice, message=restored, finish_reason=reason, native_finish_reason=native)
 
@@ -307,6 +308,11 @@ def _without_text(message: Message) -> tuple[Part, ...]:
             case _:
                 kept.append(part)
     return tuple(kept)
+
+
+def _of_message(extra: Extra) -> Extra:
+    """Leave out what only says where the call stood: some servers number the calls of whole answers too."""
+    return tuple(member for member in extra if member[0] != "index")
 
 
 def _joined(first: Extra, second: Extra) -> Extra:

@@ -14,8 +14,9 @@ from isthmusd.core.chat import ChatRequest
 from isthmusd.core.completion import CompletionRequest
 from isthmusd.core.embedding import EmbeddingRequest
 from isthmusd.core.errors import UpstreamError
-from isthmusd.core.events import Event
-from isthmusd.core.profile import Flavour
+from isthmusd.core.events import Event, StreamStart
+from isthmusd.core.forced_tool import ForcedRequest, force
+from isthmusd.core.profile import Flavour, StructuredOutput
 from isthmusd.core.replay import replay
 from isthmusd.core.request import Inbound, Loss, Operation
 from isthmusd.core.routing import Target
@@ -62,7 +63,8 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
     operation = inbound.operation
     instead = BRIDGES.get((operation, target.provider.flavour_of(target.model)))
     identity = registry.identity(inbound.dialect, operation)
-    if instead is None and identity is not None and inbound.dialect == target.provider.dialect:
+    passes = inbound.dialect == target.provider.dialect and not _may_need_a_tool(inbound, target)
+    if instead is None and identity is not None and passes:
         return _passed(inbound, target, identity, stamp)
     served = registry.served(inbound.dialect, operation)
     called = registry.called(target.provider.dialect, instead or operation)
@@ -75,6 +77,12 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
             return _completion_by_chat(sides, request)
         case _:
             return _chat_by_completion(sides, request)
+
+
+def _may_need_a_tool(inbound: Inbound, target: Target) -> bool:
+    """Whether a response format stands in the way of passing the bytes; if it asks for JSON is seen when it is read."""
+    by_tool = target.provider.profile.structured_output is StructuredOutput.TOOL
+    return by_tool and inbound.operation is Operation.CHAT and "response_format" in inbound.peeked.spans
 
 
 Mapper = Callable[[Sequence[Event]], list[Event]]
@@ -91,11 +99,12 @@ class _Bridge:
 
 
 class _Mapped:
-    """A decoder whose events are mapped on their way."""
+    """A decoder whose events are mapped on their way. `model` is what was asked, for targets that do not say."""
 
-    def __init__(self, decoder: StreamDecoder, mapper: Mapper) -> None:
+    def __init__(self, decoder: StreamDecoder, mapper: Mapper, model: str) -> None:
         self._decoder = decoder
         self._mapper = mapper
+        self._model = model
 
     @property
     def failure(self) -> UpstreamError | None:
@@ -106,10 +115,18 @@ class _Mapped:
         return self._decoder.ended
 
     def feed(self, data: bytes) -> list[Event]:
-        return self._mapper(self._decoder.feed(data))
+        return self._map(self._decoder.feed(data))
 
     def close(self) -> list[Event]:
-        return self._mapper(self._decoder.close())
+        return self._map(self._decoder.close())
+
+    def _map(self, events: list[Event]) -> list[Event]:
+        match events[:1]:
+            case [StreamStart(model="") as start]:
+                events[0] = replace(start, model=self._model)
+            case _:
+                pass
+        return self._mapper(events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +151,8 @@ class _Sides:
         return encoded if path is None else replace(encoded, path=path)
 
     def decode(self, body: bytes) -> Any:
-        return self.called.decode_response(body, self.stamp)
+        response = self.called.decode_response(body, self.stamp)
+        return response if response.model else replace(response, model=self.target.model)
 
     def decoder(self) -> StreamDecoder:
         return self.called.stream_decoder(self.stamp, self.target.provider.profile)
@@ -150,7 +168,8 @@ class _Sides:
             return Answered(body=self.served.encode_response(response), usage=response.usage)
 
         def relay() -> Relay:
-            return Translation(_Mapped(self.decoder(), bridge.mapper()), self.encoder(), len(encoded[0].body))
+            mapped = _Mapped(self.decoder(), bridge.mapper(), self.target.model)
+            return Translation(mapped, self.encoder(), len(encoded[0].body))
 
         def replayed(bodies: Sequence[bytes]) -> Any:
             return self.encoder().feed(replay(bridge.join([self.decode(body) for body in bodies])))
@@ -160,8 +179,19 @@ class _Sides:
 
 
 def _translated(sides: _Sides, request: Request, streams: bool) -> Exchange:
-    straight = _Bridge(join=lambda responses: responses[0], mapper=lambda: list)
-    return sides.exchange(straight, (sides.encode(request, streams),), streams)
+    match request:
+        case ChatRequest() if sides.target.provider.profile.structured_output is StructuredOutput.TOOL:
+            return _with_schema_tool(sides, force(request), streams)
+        case _:
+            straight = _Bridge(join=lambda responses: responses[0], mapper=lambda: list)
+            return sides.exchange(straight, (sides.encode(request, streams),), streams)
+
+
+def _with_schema_tool(sides: _Sides, forced: ForcedRequest, streams: bool) -> Exchange:
+    encoded = sides.encode(forced.request, streams)
+    encoded = replace(encoded, losses=forced.blamed(encoded.losses))
+    bridge = _Bridge(join=lambda responses: forced.restore(responses[0]), mapper=forced.mapper)
+    return sides.exchange(bridge, (encoded,), streams)
 
 
 def _completion_by_chat(sides: _Sides, request: CompletionRequest) -> Exchange:

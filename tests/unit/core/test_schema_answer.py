@@ -150,8 +150,9 @@ def test_real_calls_are_kept_and_renumbered() -> None:
 def test_what_came_with_the_call_stays_with_the_message() -> None:
     signed = (("extra_content", JsonText('{"google":{"thought_signature":"s"}}')),)
     more = (("extra_content", JsonText('{"other":1}')), *X)
+    call = dataclasses.replace(OURS, extra=(("index", JsonText("0")), *signed))
 
-    message = restored(answer("stop", tool_calls=(dataclasses.replace(OURS, extra=signed),), extra=more)).message
+    message = restored(answer("stop", tool_calls=(call,), extra=more)).message
 
     assert message.extra == (("extra_content", '{"google":{"thought_signature":"s"},"other":1}'), *X)
 
@@ -305,7 +306,7 @@ calls = st.builds(
     id=text,
     name=st.sampled_from(["person", "look_up"]),
     arguments=st.sampled_from(["", "{}", '{"value": [1, "}"], "b": 2}', '{"value"', "text"]),
-    extra=st.sampled_from([(), X, (("y", JsonText('{"z":1}')),)]),
+    extra=st.sampled_from([(), X, (("y", JsonText('{"z":1}')),), (("index", JsonText("7")),)]),
 ) | st.just(RawToolCall(json=JsonText('{"type":"custom"}')))
 parts = (
     st.builds(TextPart, text=st.text(min_size=1, max_size=4))
