@@ -88,12 +88,12 @@ class _Named(msgspec.Struct):
 
 
 class _Allowed(msgspec.Struct):
-    function: _Named = _Named()
+    function: _Named = msgspec.field(default_factory=_Named)
 
 
 class _AllowedTools(msgspec.Struct):
     mode: str = "auto"
-    tools: list[_Allowed] = []
+    tools: list[_Allowed] = msgspec.field(default_factory=list[_Allowed])
 
 
 class _RawChoice(msgspec.Struct):
