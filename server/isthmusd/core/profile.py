@@ -54,6 +54,10 @@ class Profile:
     thinking: Thinking = Thinking.BUDGET
     default_max_tokens: int | None = None
     """Sent where the wire format demands a limit and the caller gave none."""
+    accepts_tool_call_ids: bool = True
+    """False: the server refuses ids of tool calls; names and order tell their results apart."""
+    embeds_by_predict: bool = False
+    """Embeddings by Vertex's `predict` method instead of the Gemini API's own."""
     model_in_body: bool = True
     """False: the host takes the model's name in the path only."""
     anthropic_version: str | None = None
