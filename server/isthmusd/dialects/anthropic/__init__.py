@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from isthmusd.core.request import Operation
-from isthmusd.dialects.base import Called
-
-CALLED: dict[Operation, Called] = {}
+from isthmusd.dialects.anthropic.halves import CALLED
 
 __all__ = ["CALLED"]

@@ -1,0 +1,128 @@
+"""A stream of Anthropic's events to ours: bytes, event names and endings. What blocks mean is `answer.py`.
+
+States: waiting for `message_start` -> started -> ended (`message_stop`) or failed. After either nothing is read.
+Source: https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from isthmusd.core.call import Stamp
+from isthmusd.core.errors import Garbled, Interrupted, UpstreamError
+from isthmusd.core.events import Event
+from isthmusd.dialects.anthropic.answer import AnswerReader
+from isthmusd.dialects.anthropic.errors import answer_fault, decode_stream_error
+from isthmusd.framing.fields import Fields, json_text
+from isthmusd.framing.sse import SseReader
+
+_NO_RAW = msgspec.Raw(b"")
+_EMPTY = msgspec.Raw(b"{}")
+_NOTHING = (b"", b"null")
+
+
+class _StreamEvent(msgspec.Struct):
+    """Members of any event; each kind has a few of them."""
+
+    type: str = ""
+    index: int = 0
+    delta: msgspec.Raw = _NO_RAW
+    content_block: msgspec.Raw = _NO_RAW
+    message: msgspec.Raw = _NO_RAW
+    usage: msgspec.Raw = _NO_RAW
+    context_management: msgspec.Raw = _NO_RAW
+    """What context editing removed; a whole answer has it beside its other members."""
+    error: msgspec.Raw = _NO_RAW
+
+
+_EVENT = msgspec.json.Decoder(_StreamEvent)
+
+
+class EventDecoder:
+    """StreamDecoder for Anthropic's named events. The name stands in the data as well, and only that one counts."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self.failure: UpstreamError | None = None
+        self.ended = False
+        self._sse = SseReader()
+        self._answer = AnswerReader(stamp)
+        self._started = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take bytes of the provider, give the events that they complete."""
+        events: list[Event] = []
+        if self._over:
+            return events
+        for event in self._sse.feed(data):
+            if event.data:
+                self._take(event.data, events)
+                if self._over:
+                    return events
+        self.failure = self._sse.failure
+        return events
+
+    def close(self) -> list[Event]:
+        """Judge a body that ended without `message_stop`."""
+        events: list[Event] = []
+        if self._over:
+            return events
+        last = self._sse.close()
+        if last is not None:
+            self._take(last.data, events)
+        # An event whose empty line is missing counts if it is whole; else it was cut.
+        if not self.ended and (self.failure is None or isinstance(self.failure, Garbled)):
+            self.failure = Interrupted("The provider's stream ended early: the answer is incomplete; try again.")
+        return events
+
+    @property
+    def _over(self) -> bool:
+        return self.ended or self.failure is not None
+
+    def _take(self, data: bytes, events: list[Event]) -> None:
+        try:
+            event = _EVENT.decode(data)
+            if event.type == "error" or (not event.type and bytes(event.error)):
+                self.failure = decode_stream_error(data)
+            else:
+                events += self._read(event)
+        except Garbled as error:
+            self.failure = error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.failure = answer_fault("an event of the stream cannot be read.", "")
+
+    def _read(self, event: _StreamEvent) -> list[Event]:
+        match event.type:
+            case "content_block_delta":
+                return self._answer.extend_block(event.index, event.delta)
+            case "content_block_start":
+                return self._start(_EMPTY) + self._answer.open_block(event.index, event.content_block)
+            case "content_block_stop":
+                return self._answer.close_block(event.index)
+            case "message_start":
+                return self._start(event.message)
+            case "message_delta":
+                return self._start(_EMPTY) + self._stop(event)
+            case "message_stop":
+                last = self._start(_EMPTY) + self._answer.end()
+                self.ended = True
+                return last
+            case _:
+                # `ping`, and kinds to come: https://platform.claude.com/docs/en/api/versioning
+                return []
+
+    def _start(self, message: msgspec.Raw) -> list[Event]:
+        if self._started:
+            return []
+        self._started = True
+        fields = Fields.of(message, "message", answer_fault)
+        fields.raw("content")
+        return self._answer.start(fields)
+
+    def _stop(self, event: _StreamEvent) -> list[Event]:
+        if bytes(event.delta) not in _NOTHING:
+            self._answer.stop(Fields.of(event.delta, "delta", answer_fault))
+        if bytes(event.usage) not in _NOTHING:
+            self._answer.count(Fields.of(event.usage, "usage", answer_fault))
+        if bytes(event.context_management) not in _NOTHING:
+            self._answer.keep("context_management", json_text(event.context_management))
+        return []
