@@ -12,6 +12,7 @@ from isthmusd.core.request import Outbound
 from isthmusd.upstream.demo import DemoReply, DemoUpstream
 from isthmusd.upstream.http import HttpReply, HttpUpstream
 from isthmusd.upstream.options import UpstreamOptions
+from isthmusd.upstream.signed import SignedUpstream
 
 
 class Upstreams:
@@ -20,6 +21,7 @@ class Upstreams:
     def __init__(self, options: UpstreamOptions | None = None) -> None:
         options = options or UpstreamOptions()
         self._http = HttpUpstream(options)
+        self._signed = SignedUpstream(self._http)
         self._by_scheme: dict[str, HttpUpstream | DemoUpstream] = {
             "http": self._http,
             "https": self._http,
@@ -32,6 +34,7 @@ class Upstreams:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        await self._signed.aclose()
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -50,4 +53,6 @@ class Upstreams:
         upstream = self._by_scheme.get(outbound.url.partition(":")[0].lower())
         if upstream is None:
             raise Misconfigured("the provider's address is not valid; the gateway's operator must correct it")
+        if outbound.signing is not None and upstream is self._http:
+            upstream = self._signed
         return upstream.send(outbound, upload, decode)
