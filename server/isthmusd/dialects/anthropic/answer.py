@@ -99,7 +99,7 @@ _REDACTED = msgspec.json.Decoder(_RedactedBlock)
 _TOOL_USE = msgspec.json.Decoder(_ToolUseBlock)
 _DELTA = msgspec.json.Decoder(_Delta)
 _CALLER = msgspec.json.Decoder(_Caller)
-_MEMBERS = msgspec.json.Decoder(dict[str, Json])
+_MEMBERS: msgspec.json.Decoder[dict[str, Json]] = msgspec.json.Decoder(dict)
 
 
 @dataclass(slots=True)
