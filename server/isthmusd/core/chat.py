@@ -211,6 +211,8 @@ class Reasoning:
     """Thinking budget in tokens, for targets that take one."""
     include: bool | None = None
     """Whether the caller wants to see the reasoning."""
+    source: Extra = ()
+    """The members that say so in the caller's dialect, where it has several forms: for targets that speak it too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,21 @@ class Thinking(StrEnum):
     """In words."""
 
 
+class EarlierThinking(StrEnum):
+    """In what form a target of OpenAI's format takes back what a model thought in earlier turns."""
+
+    NONE = "none"
+    """Not at all."""
+    REASONING_CONTENT = "reasoning_content"
+    """As text beside the content."""
+    REASONING = "reasoning"
+    """The same under this name."""
+    BLOCKS = "thinking_blocks"
+    """As text, and as blocks with their signatures."""
+    PARTS = "parts"
+    """As the first parts of the content."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Capabilities that the dialects ask for. A missing one becomes a loss or a rewrite, never a guess."""
@@ -52,6 +67,9 @@ class Profile:
     fetches: frozenset[str] = frozenset({"image", "file"})
     """Kinds of parts whose URL the target fetches itself; others are sent as bytes."""
     thinking: Thinking = Thinking.BUDGET
+    earlier_thinking: EarlierThinking = EarlierThinking.REASONING_CONTENT
+    accepts_reasoning_object: bool = False
+    """True: takes `reasoning` with effort, max_tokens and exclude, not only `reasoning_effort`."""
     default_max_tokens: int | None = None
     """Sent where the wire format demands a limit and the caller gave none."""
     accepts_tool_call_ids: bool = True

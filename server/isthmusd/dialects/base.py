@@ -132,8 +132,13 @@ class Called(Protocol):
 class Identity(Protocol):
     """Same dialect on both sides, for one operation: bytes pass untouched but for a splice of top-level members."""
 
-    def splice(self, body: bytes, peeked: Peeked, model: str, profile: Profile) -> bytes:
-        """Replace the model's value if it differs, and ask for usage on streams where the profile allows it."""
+    def can_pass(self, body: bytes, peeked: Peeked, profile: Profile) -> bool:
+        """Tell whether a splice is enough for this target; if not, the body goes over the hub."""
+        ...
+
+    def splice(self, body: bytes, peeked: Peeked, model: str, profile: Profile) -> tuple[bytes, tuple[Loss, ...]]:
+        """Replace the model's value if it differs, ask for usage on streams where the profile allows it, and rename or
+        leave out members as the profile says."""
         ...
 
     def tap(self, peeked: Peeked, body_size: int, profile: Profile) -> Relay:

@@ -64,7 +64,12 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
     instead = BRIDGES.get((operation, target.provider.flavour_of(target.model)))
     identity = registry.identity(inbound.dialect, operation)
     passes = inbound.dialect == target.provider.dialect and not _may_need_a_tool(inbound, target)
-    if instead is None and identity is not None and passes:
+    if (
+        instead is None
+        and identity is not None
+        and passes
+        and identity.can_pass(inbound.body, inbound.peeked, target.provider.profile)
+    ):
         return _passed(inbound, target, identity, stamp)
     served = registry.served(inbound.dialect, operation)
     called = registry.called(target.provider.dialect, instead or operation)
@@ -230,7 +235,7 @@ def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) 
     path = target.provider.path_of(inbound.operation, peeked.stream, target.model)
     if path is None:
         path = called.path(target.model, peeked.stream)
-    body = identity.splice(inbound.body, peeked, target.model, profile)
+    body, losses = identity.splice(inbound.body, peeked, target.model, profile)
 
     def read(bodies: Sequence[bytes]) -> Answered:
         return Answered(body=bodies[0], usage=identity.usage_of(bodies[0]))
@@ -247,4 +252,5 @@ def _passed(inbound: Inbound, target: Target, identity: Identity, stamp: Stamp) 
         read=read,
         relay=lambda: identity.tap(peeked, len(inbound.body), profile),
         replay=replayed,
+        losses=losses,
     )

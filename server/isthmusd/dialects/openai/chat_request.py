@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import msgspec
 
-from isthmusd.core.chat import ChatRequest, Reasoning
+from isthmusd.core.chat import ChatRequest
 from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.openai.errors import request_fault
+from isthmusd.dialects.openai.fitting import fitted
 from isthmusd.dialects.openai.message import decode_message, encode_message
+from isthmusd.dialects.openai.reasoning import decode_reasoning, encode_reasoning
 from isthmusd.dialects.openai.sampling import decode_sampling, encode_sampling
 from isthmusd.dialects.openai.stream_options import carried_extra, decode_stream_options, encode_stream
 from isthmusd.dialects.openai.tools import (
@@ -37,7 +39,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
     if not messages:
         raise fields.fault("'messages' must hold at least one message.", "messages")
     include_usage, stream_extra = decode_stream_options(fields)
-    effort = fields.text("reasoning_effort")
+    reasoning, reasoning_extra = decode_reasoning(fields)
     metadata = fields.object("metadata")
     return ChatRequest(
         model=fields.required_text("model"),
@@ -51,7 +53,7 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         tool_choice=decode_tool_choice(fields, request_fault),
         parallel_tool_calls=fields.boolean("parallel_tool_calls"),
         response_format=decode_response_format(fields, request_fault),
-        reasoning=None if effort is None else Reasoning(effort=effort),
+        reasoning=reasoning,
         verbosity=fields.text("verbosity"),
         user=fields.text("user"),
         metadata=None if metadata is None else tuple(_pairs(metadata)),
@@ -62,14 +64,16 @@ def decode_chat_request(body: bytes) -> ChatRequest:
         prediction=fields.json("prediction"),
         stream=fields.boolean("stream") or False,
         include_usage=include_usage,
-        extra=fields.rest() + stream_extra,
+        extra=fields.rest() + reasoning_extra + stream_extra,
     )
 
 
 def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> Encoded:
     """Write a chat request for the upstream model name `model`."""
     losses: list[Loss] = []
-    messages = [encode_message(message, f"messages[{place}]", losses) for place, message in enumerate(request.messages)]
+    messages = [
+        encode_message(message, f"messages[{place}]", profile, losses) for place, message in enumerate(request.messages)
+    ]
     members = {
         "model": model,
         "messages": messages,
@@ -80,7 +84,7 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
         "tool_choice": encode_tool_choice(request.tool_choice),
         "parallel_tool_calls": request.parallel_tool_calls,
         "response_format": encode_response_format(request.response_format),
-        "reasoning_effort": _effort(request.reasoning, losses),
+        **encode_reasoning(request.reasoning, profile, losses),
         "verbosity": request.verbosity,
         "user": request.user,
         "metadata": None if request.metadata is None else dict(request.metadata),
@@ -92,17 +96,9 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
         **encode_stream(request.stream, request.extra, profile),
     }
     extra = carried_extra(request.extra, profile, losses)
-    return Encoded(path=PATH, body=msgspec.json.encode(drop_none(members, extra)), losses=tuple(losses))
+    body = fitted(drop_none(members, extra), profile, losses)
+    return Encoded(path=PATH, body=msgspec.json.encode(body), losses=tuple(losses))
 
 
 def _pairs(metadata: Fields) -> list[tuple[str, str]]:
     return [(name, metadata.required_text(name)) for name in metadata.names()]
-
-
-def _effort(reasoning: Reasoning | None, losses: list[Loss]) -> str | None:
-    if reasoning is None:
-        return None
-    for name, value in (("max_tokens", reasoning.max_tokens), ("include", reasoning.include)):
-        if value is not None:
-            losses.append(Loss(field=f"reasoning.{name}", reason="OpenAI's chat takes a reasoning effort only"))
-    return reasoning.effort

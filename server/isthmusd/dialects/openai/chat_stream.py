@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -30,7 +30,7 @@ from isthmusd.dialects.openai.chunk_decoder import ChunkDecoder
 from isthmusd.dialects.openai.chunk_encoder import ChunkEncoder, Delta, unstarted
 from isthmusd.dialects.openai.content import decode_content
 from isthmusd.dialects.openai.errors import answer_fault
-from isthmusd.dialects.openai.message import take_reasoning
+from isthmusd.dialects.openai.thinking import BLOCKS, encode_blocks, take_blocks, take_reasoning
 from isthmusd.dialects.openai.tools import arguments_of
 from isthmusd.framing.fields import Fields, drop_none, json_text
 
@@ -45,7 +45,7 @@ def chat_encoder(stamp: Stamp, include_usage: bool) -> ChunkEncoder:
     """Make the encoder of one streamed chat answer."""
     start = unstarted(stamp, "chatcmpl")
     return ChunkEncoder(
-        "chat.completion.chunk", _write_delta, nothing={"delta": {}}, start=start, include_usage=include_usage
+        "chat.completion.chunk", _DeltaWriter().write, nothing={"delta": {}}, start=start, include_usage=include_usage
     )
 
 
@@ -61,6 +61,8 @@ class _Progress:
 
     has_role: bool = False
     has_text: bool = False
+    has_open_thinking: bool = False
+    """Thinking whose block was not closed by a signature."""
     calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
     """Open tool calls by the index that the server writes; the same index may be used for several calls."""
     last: _Call | None = None
@@ -85,7 +87,12 @@ class _DeltaReader:
             events.append(RoleDelta(choice=choice, role=role))
         thinking = take_reasoning(delta)
         if thinking:
+            seen.has_open_thinking = True
             events.append(ThinkingDelta(choice=choice, text=thinking))
+        for block in take_blocks(delta, answer_fault):
+            # A block that closes repeats the text that came before it; one that does not is a piece of text itself.
+            repeats = thinking or (seen.has_open_thinking and _closes(block))
+            events += _thinking(choice, replace(block, text="") if repeats else block, seen)
         events += _content(choice, delta, seen)
         refusal = delta.text("refusal")
         if refusal:
@@ -149,8 +156,8 @@ def _content(choice: int, delta: Fields, seen: _Progress) -> list[Event]:
                 if text or not seen.has_text:
                     events.append(TextDelta(choice=choice, text=text))
                 seen.has_text = True
-            case ThinkingPart(text=text):
-                events.append(ThinkingDelta(choice=choice, text=text))
+            case ThinkingPart():
+                events += _thinking(choice, part, seen)
             case RawPart(json=json):
                 # Mistral streams references between texts: https://docs.mistral.ai/capabilities/citations/
                 events.append(RawDelta(choice=choice, extra=(("content", JsonText(f"[{json}]")),)))
@@ -159,19 +166,89 @@ def _content(choice: int, delta: Fields, seen: _Progress) -> list[Event]:
     return events
 
 
-def _write_delta(event: Delta) -> dict[str, object] | None:
-    delta = _delta(event)
-    return None if delta is None else {"delta": delta}
+def _closes(part: ThinkingPart) -> bool:
+    return part.signature is not None or part.redacted_data is not None
 
 
-def _delta(event: Delta) -> dict[str, object] | None:
+def _thinking(choice: int, part: ThinkingPart, seen: _Progress) -> list[Event]:
+    events: list[Event] = []
+    if part.text:
+        seen.has_open_thinking = True
+        events.append(ThinkingDelta(choice=choice, text=part.text))
+    if _closes(part):
+        seen.has_open_thinking = False
+        closing = ThinkingSignature(choice=choice, signature=part.signature, redacted_data=part.redacted_data)
+        events.append(closing)
+    return events
+
+
+class _DeltaWriter:
+    """Writes the deltas of one stream.
+
+    OpenAI's client libraries put lists of a stream together by the `index` of their entries and fail without one, so
+    entries get one by their order, per choice and member.
+    """
+
+    def __init__(self) -> None:
+        self._thoughts: dict[int, list[str]] = {}
+        """Per choice the text of the thinking block that is open."""
+        self._counts: dict[tuple[int, str], int] = {}
+
+    def write(self, event: Delta) -> dict[str, object] | None:
+        """Give the members of a choice for a delta."""
+        match event:
+            case ThinkingSignature(signature=None, redacted_data=None):
+                self._thoughts.pop(event.choice, None)
+                return None
+            case _:
+                return {"delta": self._delta(event)}
+
+    def _delta(self, event: Delta) -> dict[str, object]:
+        match event:
+            case TextDelta():
+                # Thinking before this is another block than the one after it.
+                self._thoughts.pop(event.choice, None)
+                return {"content": event.text}
+            case ThinkingDelta():
+                self._thoughts.setdefault(event.choice, []).append(event.text)
+                return {"reasoning_content": event.text}
+            case ThinkingSignature():
+                return {BLOCKS: self._blocks(event)}
+            case RawDelta():
+                members = drop_none({}, event.extra)
+                return {name: self._indexed(event.choice or 0, name, value) for name, value in members.items()}
+            case _:
+                return _plain_delta(event)
+
+    def _blocks(self, event: ThinkingSignature) -> list[dict[str, object]]:
+        text = "".join(self._thoughts.pop(event.choice, ()))
+        part = ThinkingPart(text=text, signature=event.signature, redacted_data=event.redacted_data)
+        return [{"index": self._next(event.choice, BLOCKS), **block} for block in encode_blocks(part)]
+
+    def _indexed(self, choice: int, name: str, value: object) -> object:
+        if name in _PIECEWISE:
+            return value
+        try:
+            entries = _ENTRIES.decode(msgspec.json.encode(value))
+        except msgspec.ValidationError:
+            return value
+        return [entry if "index" in entry else {"index": self._next(choice, name), **entry} for entry in entries]
+
+    def _next(self, choice: int, name: str) -> int:
+        index = self._counts.get((choice, name), 0)
+        self._counts[choice, name] = index + 1
+        return index
+
+
+_ENTRIES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_PIECEWISE = frozenset({"content", "tool_calls"})
+"""Lists that have a meaning of their own in OpenAI's format."""
+
+
+def _plain_delta(event: RoleDelta | RefusalDelta | AudioDelta | ToolCallStart | ToolCallDelta) -> dict[str, object]:
     match event:
         case RoleDelta():
             return {"role": event.role}
-        case TextDelta():
-            return {"content": event.text}
-        case ThinkingDelta():
-            return {"reasoning_content": event.text}
         case RefusalDelta():
             return {"refusal": event.text}
         case AudioDelta():
@@ -182,8 +259,3 @@ def _delta(event: Delta) -> dict[str, object] | None:
             return {"tool_calls": [drop_none(head, event.extra)]}
         case ToolCallDelta():
             return {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
-        case RawDelta():
-            return drop_none({}, event.extra)
-        case ThinkingSignature():
-            # Has no form on this wire.
-            return None

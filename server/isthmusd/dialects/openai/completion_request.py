@@ -12,6 +12,7 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.openai.errors import request_fault
+from isthmusd.dialects.openai.fitting import fitted
 from isthmusd.dialects.openai.sampling import decode_sampling, encode_sampling
 from isthmusd.dialects.openai.stream_options import carried_extra, decode_stream_options, encode_stream
 from isthmusd.dialects.openai.texts import decode_prompts
@@ -54,4 +55,5 @@ def encode_completion_request(request: CompletionRequest, model: str, profile: P
         **encode_stream(request.stream, request.extra, profile),
     }
     extra = carried_extra(request.extra, profile, losses)
-    return Encoded(path=PATH, body=msgspec.json.encode(drop_none(members, extra)), losses=tuple(losses))
+    body = fitted(drop_none(members, extra), profile, losses)
+    return Encoded(path=PATH, body=msgspec.json.encode(body), losses=tuple(losses))

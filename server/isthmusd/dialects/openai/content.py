@@ -21,6 +21,7 @@ from isthmusd.core.chat import (
     ThinkingPart,
 )
 from isthmusd.core.request import Loss
+from isthmusd.dialects.openai.thinking import decode_redacted, decode_thinking, encode_thinking_part
 from isthmusd.framing.fields import Fault, Fields, drop_none, json_text, kind_of, read_text
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/=_-]*)\Z")
@@ -40,41 +41,29 @@ def decode_content(raw: msgspec.Raw | None, path: str, fault: Fault) -> tuple[Pa
             raise fault(f"{path!r} must be a string or an array of parts, not {kind}.", path)
 
 
-def encode_content(content: tuple[Part, ...] | None, path: str, losses: list[Loss]) -> object:
-    """Write a content without its thinking, which OpenAI's shape keeps beside it; None if nothing is left."""
+def encode_content(
+    content: tuple[Part, ...] | None, path: str, losses: list[Loss], *, with_thinking: bool = False
+) -> object:
+    """Write a content, as a rule without its thinking, which OpenAI's shape has beside it; None if nothing is left."""
     match content:
         case None:
             return None
         case (TextPart(text=text, extra=()),):
             return text
         case _:
-            parts = [part for part in content if not isinstance(part, ThinkingPart)]
+            parts = [part for part in content if with_thinking or not isinstance(part, ThinkingPart)]
     if content and not parts:
         return None
     match parts:
         case [TextPart(text=text, extra=())]:
             return text
         case _:
-            written = [_encode_part(part, f"{path}[{place}]", losses) for place, part in enumerate(content)]
+            written = [
+                _encode_part(part, f"{path}[{place}]", losses)
+                for place, part in enumerate(content)
+                if with_thinking or not isinstance(part, ThinkingPart)
+            ]
             return [part for part in written if part is not None]
-
-
-def thinking_text(content: tuple[Part, ...] | None, path: str, losses: list[Loss]) -> str | None:
-    """Join the thinking of a content; None if it has none. Signatures have no place on this wire."""
-    texts: list[str] = []
-    for place, part in enumerate(content or ()):
-        match part:
-            case ThinkingPart(text=text, signature=signature, redacted_data=redacted, extra=extra):
-                texts.append(text)
-                unsaid = {"signature": signature, "redacted_data": redacted, **dict(extra)}
-                losses += [
-                    Loss(field=f"{path}[{place}].{name}", reason="OpenAI's format carries thinking as plain text")
-                    for name, value in unsaid.items()
-                    if value is not None
-                ]
-            case _:
-                pass
-    return "".join(texts) or None
 
 
 def _decode_part(raw: msgspec.Raw, path: str, fault: Fault) -> Part:
@@ -91,19 +80,6 @@ def _decode_text(fields: Fields) -> Part | None:
 
 def _decode_refusal(fields: Fields) -> Part | None:
     return RefusalPart(text=fields.required_text("refusal"), extra=fields.rest())
-
-
-def _decode_thinking(fields: Fields) -> Part | None:
-    """Mistral's reasoning models: `{"type": "thinking", "thinking": [{"type": "text", "text": ...}]}`
-    (https://docs.mistral.ai/capabilities/reasoning/); Anthropic-like servers write a string."""
-    match fields.kind("thinking"):
-        case "a string":
-            return ThinkingPart(text=fields.required_text("thinking"), extra=fields.rest())
-        case "an array":
-            texts = [item.text("text") or "" for item in fields.objects("thinking") or []]
-            return ThinkingPart(text="".join(texts), extra=fields.rest())
-        case _:
-            return None
 
 
 def _decode_image(fields: Fields) -> Part | None:
@@ -142,7 +118,8 @@ def _decode_file(fields: Fields) -> Part | None:
 _DECODERS: dict[str, Callable[[Fields], Part | None]] = {
     "text": _decode_text,
     "refusal": _decode_refusal,
-    "thinking": _decode_thinking,
+    "thinking": decode_thinking,
+    "redacted_thinking": decode_redacted,
     "image_url": _decode_image,
     "input_audio": _decode_audio,
     "file": _decode_file,
@@ -166,7 +143,10 @@ def _encode_part(part: Part, path: str, losses: list[Loss]) -> object:
         case RawPart():
             return msgspec.Raw(part.json)
         case ThinkingPart():
-            return None
+            written = encode_thinking_part(part)
+            if written is None:
+                losses.append(Loss(field=path, reason="only the provider that redacted this can read it"))
+            return written
 
 
 def _encode_image(part: ImagePart, path: str, losses: list[Loss]) -> object:

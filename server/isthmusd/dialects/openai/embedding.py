@@ -13,6 +13,7 @@ from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.openai.errors import answer_fault, raise_if_error, request_fault
+from isthmusd.dialects.openai.fitting import fitted
 from isthmusd.dialects.openai.stream_options import carried_extra
 from isthmusd.dialects.openai.texts import decode_inputs
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
@@ -50,7 +51,8 @@ def encode_embedding_request(request: EmbeddingRequest, model: str, profile: Pro
         "user": request.user,
     }
     extra = carried_extra(request.extra, profile, losses)
-    return Encoded(path=PATH, body=msgspec.json.encode(drop_none(members, extra)), losses=tuple(losses))
+    body = fitted(drop_none(members, extra), profile, losses)
+    return Encoded(path=PATH, body=msgspec.json.encode(body), losses=tuple(losses))
 
 
 def decode_embedding_response(body: bytes) -> EmbeddingResponse:

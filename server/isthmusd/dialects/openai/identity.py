@@ -11,13 +11,16 @@ import msgspec
 
 from isthmusd.core.errors import Garbled
 from isthmusd.core.profile import Profile
-from isthmusd.core.request import Operation, Peeked
+from isthmusd.core.request import Loss, Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.chunk_watch import ChunkWatch
 from isthmusd.dialects.openai.errors import decode_stream_error
+from isthmusd.dialects.openai.fitting import Changes, changes_for
+from isthmusd.dialects.openai.passing import can_pass
 from isthmusd.dialects.openai.responses_watch import ResponsesWatch, usage_in
 from isthmusd.dialects.openai.tap import Tap
 from isthmusd.dialects.openai.usage import decode_usage
+from isthmusd.framing.edits import Edits, edit
 from isthmusd.framing.members import find_spans, splice
 
 _ASKED = b'{"include_usage":true}'
@@ -38,6 +41,9 @@ _WHOLE = msgspec.json.Decoder(_Whole)
 _CHUNKED = frozenset({Operation.CHAT, Operation.COMPLETION})
 """Operations whose streams have `stream_options`."""
 
+_FITTED = _CHUNKED | {Operation.EMBEDDING}
+"""Operations whose members a profile speaks of; the others are called where their format is at home."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAIIdentity:
@@ -45,15 +51,24 @@ class OpenAIIdentity:
 
     operation: Operation
 
-    def splice(self, body: bytes, peeked: Peeked, model: str, profile: Profile) -> bytes:
-        """Replace the model's value if it differs, and ask for usage on streams where the profile allows it."""
+    def can_pass(self, body: bytes, peeked: Peeked, profile: Profile) -> bool:
+        """Tell whether the target takes the messages as they are."""
+        return self.operation is not Operation.CHAT or can_pass(body, peeked, profile)
+
+    def splice(self, body: bytes, peeked: Peeked, model: str, profile: Profile) -> tuple[bytes, tuple[Loss, ...]]:
+        """Replace the model's value if it differs, ask for usage on streams where the profile allows it, and rename or
+        leave out members as the profile says."""
         replacements: dict[str, bytes] = {}
         insertions: list[tuple[str, bytes]] = []
         if model != peeked.model:
             _put("model", msgspec.json.encode(model), peeked, replacements, insertions)
         if self._asks_for_usage(peeked, profile):
             _put("stream_options", _asking(body, peeked), peeked, replacements, insertions)
-        return splice(body, peeked.spans, replacements, insertions)
+        changes = self._changes(body, peeked, profile)
+        if changes is None:
+            return splice(body, peeked.spans, replacements, insertions), ()
+        edits = Edits(replaced=replacements, renamed=changes.renamed, dropped=changes.dropped, added=insertions)
+        return edit(body, peeked.spans, edits), tuple(changes.losses)
 
     def tap(self, peeked: Peeked, body_size: int, profile: Profile) -> Tap:
         """Watch a streamed answer."""
@@ -89,6 +104,16 @@ class OpenAIIdentity:
             return decode_usage(whole.usage)
         except Garbled:
             return None  # the answer itself is sound, and passes
+
+    def _changes(self, body: bytes, peeked: Peeked, profile: Profile) -> Changes | None:
+        if self.operation not in _FITTED:
+            return None
+
+        def value_of(name: str) -> object:
+            start, end = peeked.spans[name]
+            return msgspec.json.decode(body[start:end])
+
+        return changes_for(peeked.spans, value_of, profile)
 
     def _asks_for_usage(self, peeked: Peeked, profile: Profile) -> bool:
         """Whether the gateway itself asks, so that it must also hide the answer."""

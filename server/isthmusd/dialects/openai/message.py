@@ -1,24 +1,21 @@
-"""One message, both ways: in a request's history and in an answer's choice.
-
-Reasoning of compatible servers lies beside the content: `reasoning_content`
-(https://api-docs.deepseek.com/guides/reasoning_model) or `reasoning`
-(https://openrouter.ai/docs/use-cases/reasoning-tokens). Here it becomes the first part of the content.
+"""One message, both ways: in a request's history and in an answer's choice. What a model thought becomes the first
+parts of the content, wherever it lay: `thinking.py`.
 """
 
 from __future__ import annotations
 
 from isthmusd.core.chat import Message, Part, ThinkingPart
+from isthmusd.core.profile import EarlierThinking, Profile
 from isthmusd.core.request import Loss
-from isthmusd.dialects.openai.content import decode_content, encode_content, thinking_text
+from isthmusd.dialects.openai.content import decode_content, encode_content
+from isthmusd.dialects.openai.thinking import earlier_thinking, shown_thinking, take_thinking
 from isthmusd.dialects.openai.tools import decode_tool_calls, encode_tool_calls
 from isthmusd.framing.fields import Fault, Fields, drop_none, raw_or_none
-
-REASONING = ("reasoning_content", "reasoning")
 
 
 def decode_message(fields: Fields, fault: Fault, role: str | None = None) -> Message:
     """Read a message. `role` is for answers, where servers may leave it out."""
-    thinking = take_reasoning(fields)
+    thinking = take_thinking(fields, fault)
     content = decode_content(fields.raw("content"), fields.at("content"), fault)
     return Message(
         role=fields.text("role") or role if role is not None else fields.required_text("role"),
@@ -32,9 +29,16 @@ def decode_message(fields: Fields, fault: Fault, role: str | None = None) -> Mes
     )
 
 
-def encode_message(message: Message, path: str, losses: list[Loss]) -> dict[str, object]:
+def encode_message(message: Message, path: str, profile: Profile, losses: list[Loss]) -> dict[str, object]:
     """Write a message of a request."""
-    written = _members(message, path, losses)
+    form, place = profile.earlier_thinking, f"{path}.content"
+    content = encode_content(message.content, place, losses, with_thinking=form is EarlierThinking.PARTS)
+    written = _members(message, content, earlier_thinking(message.content, place, form, losses))
+    if message.role == "developer" and not profile.accepts_developer_role:
+        written["role"] = "system"
+    if message.name is not None and not profile.accepts_message_names:
+        del written["name"]
+        losses.append(Loss(field=f"{path}.name", reason="the provider takes no names of messages"))
     if message.role == "assistant" and "content" not in written:
         # OpenAI wants the key beside tool calls.
         return {"role": message.role, "content": None, **written}
@@ -43,23 +47,17 @@ def encode_message(message: Message, path: str, losses: list[Loss]) -> dict[str,
 
 def encode_answer(message: Message) -> dict[str, object]:
     """Write the message of an answer, where `content` and `refusal` are never left out."""
-    written = _members(message, "", [])
+    content = encode_content(message.content, "", [])
+    written = _members(message, content, shown_thinking(message.content or ()))
     return {"role": message.role, "content": None, "refusal": None, **written}
 
 
-def take_reasoning(fields: Fields) -> str | None:
-    """Take the reasoning text, from whichever member holds it; some servers write both."""
-    texts = [fields.text(name) for name in REASONING if fields.kind(name) == "a string"]
-    return next((text for text in texts if text), None)
-
-
-def _members(message: Message, path: str, losses: list[Loss]) -> dict[str, object]:
-    place = f"{path}.content" if path else "content"
+def _members(message: Message, content: object, thinking: dict[str, object]) -> dict[str, object]:
     members = {
         "role": message.role,
-        "content": encode_content(message.content, place, losses),
+        "content": content,
         "refusal": message.refusal,
-        "reasoning_content": thinking_text(message.content, place, losses),
+        **thinking,
         "name": message.name,
         "tool_calls": encode_tool_calls(message.tool_calls),
         "tool_call_id": message.tool_call_id,
@@ -68,7 +66,8 @@ def _members(message: Message, path: str, losses: list[Loss]) -> dict[str, objec
     return drop_none(members, message.extra)
 
 
-def _with_thinking(text: str | None, content: tuple[Part, ...] | None) -> tuple[Part, ...] | None:
-    if text is None:
+def _with_thinking(beside: tuple[ThinkingPart, ...], content: tuple[Part, ...] | None) -> tuple[Part, ...] | None:
+    """Put the thinking first; where the content holds some, what lies beside it only repeats that."""
+    if not beside or any(isinstance(part, ThinkingPart) for part in content or ()):
         return content
-    return (ThinkingPart(text=text), *(content or ()))
+    return (*beside, *(content or ()))
