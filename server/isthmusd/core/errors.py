@@ -21,6 +21,7 @@ GatewayError                 http_status, type, code, reason, retryable, fall_ba
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -97,9 +98,10 @@ class InvalidRequest(CallerError):
 
 
 class UnsupportedFeature(CallerError):
-    """Well-formed, but nothing here can do it for this model."""
+    """Well-formed, but this model's target cannot do it; another target of the model may."""
 
     code = "unsupported_feature"
+    fall_back = True
 
 
 class UnknownModel(CallerError):
@@ -260,22 +262,37 @@ class Interrupted(UpstreamError):
 
 
 class Exhausted(UpstreamError):
-    """Every target failed. It speaks with the voice of the last attempt's error."""
+    """Every target failed. It speaks with the voice of the attempt whose error helps the caller most."""
 
     fall_back = False
 
     def __init__(self, attempts: tuple[UpstreamError, ...]) -> None:
-        last = attempts[-1]
+        speaker = _speaker(attempts)
         super().__init__(
-            last.message,
-            code=last.code,
-            param=last.param,
-            http_status=last.http_status,
-            retry_after_s=last.retry_after_s,
-            told=replace(last.told, type=last.type),
+            speaker.message,
+            code=speaker.code,
+            param=speaker.param,
+            http_status=speaker.http_status,
+            retry_after_s=speaker.retry_after_s,
+            told=replace(speaker.told, type=speaker.type),
         )
         self.attempts = attempts
-        self.retryable = last.retryable
+        self.speaker = speaker
+        self.retryable = speaker.retryable
+
+
+def _speaker(attempts: tuple[UpstreamError, ...]) -> UpstreamError:
+    """A target that is only busy is worth waiting for, so it speaks before those that broke, and the one that is free
+    soonest before other busy ones; what only the operator can mend speaks last. Among equals the last one does."""
+
+    def rank(place: int) -> tuple[int, float, int]:
+        match attempts[place]:
+            case Throttled(retry_after_s=wait_s):
+                return 0, math.inf if wait_s is None else wait_s, -place
+            case error:
+                return 1 if error.retryable else 2, 0.0, -place
+
+    return attempts[min(range(len(attempts)), key=rank)]
 
 
 class Bug(GatewayError):

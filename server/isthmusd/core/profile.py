@@ -70,6 +70,8 @@ class Profile:
     earlier_thinking: EarlierThinking = EarlierThinking.REASONING_CONTENT
     accepts_reasoning_object: bool = False
     """True: takes `reasoning` with effort, max_tokens and exclude, not only `reasoning_effort`."""
+    embeddings_per_request: int | None = None
+    """Most inputs that one embedding request may hold; more are asked for in several requests. None: any number."""
     default_max_tokens: int | None = None
     """Sent where the wire format demands a limit and the caller gave none."""
     accepts_tool_call_ids: bool = True
@@ -130,7 +132,9 @@ class Provider:
     signing: Signing | None = None
     """How the gateway's own calls are signed, where `api_key` is not enough."""
     missing: tuple[str, ...] = ()
-    """What the operator must still say (`region`) before a call can be sent."""
+    """What the operator must still say before a call can be sent, and where (`params.region or AWS_REGION`)."""
+    alternates: tuple[Provider, ...] = ()
+    """The same host with its other credentials, in order of preference."""
     variants: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])
     """Model name, or prefix ending in `*`, to this host as it is for those models."""
 
@@ -151,7 +155,7 @@ class Provider:
         """Give the path of a call where it is not the dialect's; `model` is percent-encoded into it."""
         template = self.paths.get(f"{operation}.stream") if stream else None
         template = template or self.paths.get(operation)
-        return None if template is None else template.replace("{model}", quote(model, safe=""))
+        return None if template is None else template.replace("{model}", quote(model, safe="@"))
 
 
 _T = TypeVar("_T")

@@ -33,6 +33,8 @@ class Attempt:
     error: str | None = None
     """Code of the error."""
     upstream_request_id: str | None = None
+    endpoint: str | None = None
+    """Name of the gateway's credential that was used, if it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

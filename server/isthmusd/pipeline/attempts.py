@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isthmusd.core.call import Call
 from isthmusd.core.errors import (
-    Exhausted,
+    Bug,
     Garbled,
     GatewayError,
     KeyRejected,
@@ -23,17 +23,21 @@ from isthmusd.core.errors import (
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.reply import Provenance, Reply, Stream, Whole
 from isthmusd.core.request import Inbound, Loss, Operation, Outbound
-from isthmusd.core.routing import Plan, Target
+from isthmusd.core.resting import Resting
+from isthmusd.core.routing import Plan, Target, next_attempt, verdict
 from isthmusd.dialects import registry
 from isthmusd.dialects.base import Encoded
 from isthmusd.pipeline import headers as travelling
-from isthmusd.pipeline.exchange import Exchange, exchange_for
+from isthmusd.pipeline.exchange import Exchange, MediaNeeded, exchange_for
+from isthmusd.pipeline.media import CallMedia, first_of
 from isthmusd.pipeline.options import PipelineOptions
-from isthmusd.pipeline.ports import Clock, Upstream, UpstreamReply
+from isthmusd.pipeline.ports import Clock, MediaFetcher, Upstream, UpstreamReply
 from isthmusd.pipeline.record import Draft
 from isthmusd.pipeline.stream import Patience, RunningStream
 from isthmusd.providers.auth import auth_headers
 
+AT_ONCE = 16
+"""Requests of one attempt that run at a time: some embedders take one input each."""
 ERROR_BYTES = 64 * 1024
 """How much of an error answer is read."""
 
@@ -53,6 +57,9 @@ class Attempts:
     upstream: Upstream
     clock: Clock
     options: PipelineOptions
+    media: MediaFetcher | None = None
+    """Fetches what targets want as bytes; None: nothing is fetched."""
+    resting: Resting = field(default_factory=Resting)
 
     @asynccontextmanager
     async def first_success(
@@ -63,18 +70,22 @@ class Attempts:
         Another target is tried only before the first piece: a reply, once given, is never replaced.
         """
         async with AsyncExitStack() as connections:
-            yield await self._first(connections, _Asked(call, inbound, caller_headers, draft), plan)
+            # One limit for all attempts together. A stream that has begun is bound by the caller's own limit only.
+            until = call.deadline_at
+            if until is None:
+                until = self.clock.monotonic() + self.options.request_s
+            media = CallMedia(self.media, self.options)
+            asked = _Asked(call, inbound, caller_headers, draft, until, media)
+            yield await self._first(connections, asked, self.resting.order(plan, self.clock.monotonic()))
 
     async def _first(self, connections: AsyncExitStack, asked: _Asked, plan: Plan) -> Reply:
-        failures: list[UpstreamError] = []
-        for target in plan.targets:
+        failures: list[GatewayError] = []
+        while (target := next_attempt(plan, failures, asked.until - self.clock.monotonic())) is not None:
             began = self.clock.monotonic()
             try:
                 reply = await self._attempt(connections, asked, target)
-            except UpstreamError as error:
-                asked.draft.attempted(target, began, error=error)
-                if not error.fall_back or len(plan.targets) == 1:
-                    raise
+            except (UpstreamError, UnsupportedFeature) as error:
+                self._failed(asked.draft, target, began, error)
                 failures.append(error)
                 await connections.aclose()
             except asyncio.CancelledError:
@@ -82,45 +93,76 @@ class Attempts:
                 raise
             else:
                 asked.draft.attempted(target, began, reply.status, request_id=reply.provenance.upstream_request_id)
-                if failures:
-                    return replace(reply, provenance=replace(reply.provenance, attempts=len(failures) + 1))
-                return reply
-        raise Exhausted(tuple(failures))
+                return _counted(reply, len(asked.draft.attempts))
+        raise verdict(failures, asked.until - self.clock.monotonic())
+
+    def _failed(self, draft: Draft, target: Target, began: float, error: GatewayError) -> None:
+        self.resting.note(target, error, self.clock.monotonic())
+        match error:
+            case UpstreamError():
+                draft.attempted(target, began, error=error)
+            case _:
+                pass  # nothing was sent
 
     async def _attempt(self, connections: AsyncExitStack, asked: _Asked, target: Target) -> Reply:
-        exchange = exchange_for(asked.inbound, target, self.clock.stamp())
+        exchange = await self._exchange(asked, target)
         if exchange.losses and asked.call.strict:
             fields = ", ".join(loss.field for loss in exchange.losses)
             raise UnsupportedFeature(f"this model cannot express: {fields}", param=exchange.losses[0].field)
-        asked.draft.losses = exchange.losses
         if exchange.streams:
-            return await self._stream(connections, asked, target, exchange)
-        return await self._whole(asked, target, exchange)
+            reply = await self._stream(connections, asked, target, exchange)
+        else:
+            reply = await self._whole(asked, target, exchange)
+        asked.draft.losses = exchange.losses
+        return reply
+
+    async def _exchange(self, asked: _Asked, target: Target) -> Exchange:
+        stamp, media = self.clock.stamp(), asked.media
+        match exchange_for(asked.inbound, target, stamp, media.held):
+            case MediaNeeded(parts=parts):
+                try:
+                    async with asyncio.timeout_at(asked.until):
+                        await media.fetch(parts)
+                except TimeoutError:
+                    raise TimedOut("the deadline passed while images or files were fetched; allow more time") from None
+            case exchange:
+                return exchange
+        match exchange_for(asked.inbound, target, stamp, media.held):
+            case MediaNeeded():
+                raise Bug("everything was fetched, and something is missing")
+            case exchange:
+                return exchange
 
     async def _whole(self, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
         try:
-            async with asyncio.timeout_at(self._deadline_at(asked.call)):
+            async with asyncio.timeout_at(asked.until):
                 answers = await self._ask_all(asked, target, exchange)
         except TimeoutError:
             raise TimedOut(DEADLINE) from None
         headers, provenance = _facts(target, answers[0].headers, exchange.losses)
         bodies = [answer.body for answer in answers]
         answered = exchange.read(bodies)
+        replayed = exchange.replay(bodies) if asked.inbound.peeked.stream else None
         asked.draft.usage = answered.usage
         asked.draft.mark_first_event()
         if asked.inbound.peeked.stream:
-            pieces = _one_piece(exchange.replay(bodies))
-            return Stream(headers=headers, pieces=pieces, provenance=provenance)
+            return Stream(headers=headers, pieces=_one_piece(replayed), provenance=provenance)
         return Whole(status=answers[0].status, headers=headers, body=answered.body, provenance=provenance)
 
     async def _ask_all(self, asked: _Asked, target: Target, exchange: Exchange) -> list[_Answer]:
         if len(exchange.encoded) == 1:
             return [await self._ask(asked, target, exchange.encoded[0])]
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(one: Encoded) -> _Answer:
+            async with places:
+                return await self._ask(asked, target, one)
+
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._ask(asked, target, one)) for one in exchange.encoded]
+                tasks = [group.create_task(ask(one)) for one in exchange.encoded]
         except* GatewayError as errors:
-            raise _first_of(errors) from None
+            raise first_of(errors) from None
         return [task.result() for task in tasks]
 
     async def _ask(self, asked: _Asked, target: Target, encoded: Encoded) -> _Answer:
@@ -131,21 +173,20 @@ class Attempts:
 
     async def _stream(self, connections: AsyncExitStack, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
         patience = Patience.of(self.options, self.clock.monotonic(), asked.call.deadline_at)
-        start_by = patience.first_event_at
-        if patience.deadline_at is not None:
-            start_by = min(start_by, patience.deadline_at)
+        # The limit of a first event is each attempt's own, within that of all attempts together.
+        patience = replace(patience, first_event_at=min(patience.first_event_at, asked.until))
         try:
-            async with asyncio.timeout_at(start_by):
+            async with asyncio.timeout_at(patience.first_event_at):
                 message = _outbound(asked.caller_headers, target, exchange.encoded[0])
                 answer = await connections.enter_async_context(self.upstream.send(message))
                 await _refuse_errors(answer, asked.inbound.operation, target)
                 headers, provenance = _facts(target, answer.headers, exchange.losses)
                 if _is_json(answer.headers):
                     body = await answer.read(self.options.reply_bytes)
-                    asked.draft.usage = exchange.read([body]).usage
+                    answered, replayed = exchange.read([body]), exchange.replay([body])
+                    asked.draft.usage = answered.usage
                     asked.draft.mark_first_event()
-                    pieces = _one_piece(exchange.replay([body]))
-                    return Stream(headers=headers, pieces=pieces, provenance=provenance)
+                    return Stream(headers=headers, pieces=_one_piece(replayed), provenance=provenance)
         except TimeoutError:
             raise TimedOut("the provider did not begin its answer in time; try again") from None
         keep_alive = registry.served(asked.inbound.dialect, asked.inbound.operation).keep_alive
@@ -155,11 +196,6 @@ class Attempts:
         connections.push_async_callback(pieces.aclose)
         return Stream(headers=headers, pieces=pieces, provenance=provenance)
 
-    def _deadline_at(self, call: Call) -> float:
-        if call.deadline_at is not None:
-            return call.deadline_at
-        return self.clock.monotonic() + self.options.request_s
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -167,6 +203,9 @@ class _Asked:
     inbound: Inbound
     caller_headers: Headers
     draft: Draft
+    until: float
+    """Monotonic: when the answer, or a stream's beginning, must be there, however many targets are asked."""
+    media: CallMedia
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +250,7 @@ async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Ta
 
 def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[travelling.Pairs, Provenance]:
     """Say towards the caller where an answer comes from."""
-    endpoint = target.provider.endpoint
+    endpoint = target.endpoint
     named = (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
     pairs = (*travelling.returned_from_model(headers), *named, *travelling.losses_header(losses))
     provenance = Provenance(
@@ -225,6 +264,14 @@ def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[
     return pairs, provenance
 
 
+def _counted(reply: Reply, attempt_count: int) -> Reply:
+    """Say how many targets were asked, where it was not the first that answered."""
+    if attempt_count == 1:
+        return reply
+    counted = replace(reply.provenance, attempts=attempt_count)
+    return replace(reply, headers=(*reply.headers, ("x-isthmus-attempts", str(attempt_count))), provenance=counted)
+
+
 def _is_json(headers: Headers) -> bool:
     return (first(headers, "content-type") or "").partition(";")[0].strip().lower() == "application/json"
 
@@ -232,8 +279,3 @@ def _is_json(headers: Headers) -> bool:
 async def _one_piece(piece: Any) -> AsyncIterator[Any]:
     if piece is not None:
         yield piece
-
-
-def _first_of(errors: BaseExceptionGroup[GatewayError]) -> GatewayError:
-    found = errors.exceptions[0]
-    return found if isinstance(found, GatewayError) else _first_of(found)

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from isthmusd.core import bridge as bridging
+from isthmusd.core import fan_out
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatRequest
 from isthmusd.core.completion import CompletionRequest
@@ -16,6 +18,7 @@ from isthmusd.core.embedding import EmbeddingRequest
 from isthmusd.core.errors import UpstreamError
 from isthmusd.core.events import Event, StreamStart
 from isthmusd.core.forced_tool import ForcedRequest, force
+from isthmusd.core.media import Held, RemotePart, remote_parts, with_bytes
 from isthmusd.core.profile import Flavour, StructuredOutput
 from isthmusd.core.replay import replay
 from isthmusd.core.request import Inbound, Loss, Operation
@@ -39,7 +42,8 @@ class Exchange:
     """One attempt's requests and the reading of their answers."""
 
     encoded: tuple[Encoded, ...]
-    """One per request to the target: several only for a completion with several prompts on a chat model."""
+    """One per request to the target: several for a completion with several prompts on a chat model, and for more
+    embeddings than the target takes at a time."""
     streams: bool
     """The target is asked to stream."""
     read: Callable[[Sequence[bytes]], Answered]
@@ -51,6 +55,15 @@ class Exchange:
     losses: tuple[Loss, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaNeeded:
+    """What must be fetched before this target can be asked."""
+
+    parts: tuple[RemotePart, ...]
+
+
+NOTHING: Held = MappingProxyType({})
+
 BRIDGES = {
     (Operation.COMPLETION, Flavour.CHAT): Operation.CHAT,
     (Operation.CHAT, Flavour.COMPLETION): Operation.COMPLETION,
@@ -58,12 +71,12 @@ BRIDGES = {
 """What is called instead, where a model does not answer the operation natively."""
 
 
-def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
-    """Decide how to ask this target. Raises UnsupportedFeature, InvalidRequest."""
+def exchange_for(inbound: Inbound, target: Target, stamp: Stamp, media: Held = NOTHING) -> Exchange | MediaNeeded:
+    """Decide how to ask this target; `media` is what was fetched so far. Raises UnsupportedFeature, InvalidRequest."""
     operation = inbound.operation
     instead = BRIDGES.get((operation, target.provider.flavour_of(target.model)))
     identity = registry.identity(inbound.dialect, operation)
-    passes = inbound.dialect == target.provider.dialect and not _may_need_a_tool(inbound, target)
+    passes = inbound.dialect == target.provider.dialect and not _must_be_read(inbound, target)
     if (
         instead is None
         and identity is not None
@@ -77,17 +90,26 @@ def exchange_for(inbound: Inbound, target: Target, stamp: Stamp) -> Exchange:
     sides = _Sides(served, called, instead or operation, inbound, target, stamp)
     match instead:
         case None:
-            return _translated(sides, request, inbound.peeked.stream)
+            return _straight(sides, request, media)
         case Operation.CHAT:
             return _completion_by_chat(sides, request)
         case _:
             return _chat_by_completion(sides, request)
 
 
-def _may_need_a_tool(inbound: Inbound, target: Target) -> bool:
-    """Whether a response format stands in the way of passing the bytes; if it asks for JSON is seen when it is read."""
-    by_tool = target.provider.profile.structured_output is StructuredOutput.TOOL
-    return by_tool and inbound.operation is Operation.CHAT and "response_format" in inbound.peeked.spans
+def _must_be_read(inbound: Inbound, target: Target) -> bool:
+    """Whether bytes cannot pass as they are: a response format may need a tool, embeddings several requests.
+
+    Which of the two it is, is seen when the body is read.
+    """
+    profile = target.provider.profile
+    match inbound.operation:
+        case Operation.CHAT:
+            return profile.structured_output is StructuredOutput.TOOL and "response_format" in inbound.peeked.spans
+        case Operation.EMBEDDING:
+            return profile.embeddings_per_request is not None
+        case _:
+            return False
 
 
 Mapper = Callable[[Sequence[Event]], list[Event]]
@@ -179,8 +201,26 @@ class _Sides:
         def replayed(bodies: Sequence[bytes]) -> Any:
             return self.encoder().feed(replay(bridge.join([self.decode(body) for body in bodies])))
 
-        losses = (*bridge.losses, *(loss for one in encoded for loss in one.losses))
+        # Several requests mostly lose the same fields.
+        losses = tuple(dict.fromkeys((*bridge.losses, *(loss for one in encoded for loss in one.losses))))
         return Exchange(encoded=encoded, streams=streams, read=read, relay=relay, replay=replayed, losses=losses)
+
+
+def _straight(sides: _Sides, request: Request, media: Held) -> Exchange | MediaNeeded:
+    """Ask for what was asked for."""
+    streams, profile = sides.inbound.peeked.stream, sides.target.provider.profile
+    match request:
+        case ChatRequest():
+            missing = tuple(part for part in remote_parts(request, profile.fetches) if part.url not in media)
+            if missing:
+                return MediaNeeded(parts=missing)
+            return _translated(sides, with_bytes(request, profile.fetches, media), streams)
+        case EmbeddingRequest():
+            parts = fan_out.split(request, profile.embeddings_per_request)
+            bridge = _Bridge(join=partial(fan_out.join, parts), mapper=lambda: list)
+            return sides.exchange(bridge, tuple(sides.encode(part, streams) for part in parts), streams)
+        case _:
+            return _translated(sides, request, streams)
 
 
 def _translated(sides: _Sides, request: Request, streams: bool) -> Exchange:

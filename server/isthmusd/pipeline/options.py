@@ -35,3 +35,7 @@ class PipelineOptions:
     """Silence after which a stream gets a comment."""
     calls: int = 10_000
     """Calls at once; the next one is refused with 503."""
+    media_bytes: int = 20 * 1024 * 1024
+    """Largest image or file that is fetched for a target."""
+    media_per_request: int = 20
+    """Most URLs of one call that are fetched."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.headers import Headers
+from isthmusd.core.media import Fetched
 from isthmusd.core.record import Record
 from isthmusd.core.request import Outbound
 
@@ -56,6 +57,14 @@ class Upstream(Protocol):
 
         `decode=False` leaves a compressed body as it is. Raises Unreachable, TimedOut.
         """
+        ...
+
+
+class MediaFetcher(Protocol):
+    """Fetches what callers name by URL. It reaches public addresses only."""
+
+    async def fetch(self, url: str, limit: int) -> Fetched:
+        """Give what is there. Raises InvalidRequest whose message goes on after "the image": `cannot be reached`."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated, UnknownModel
@@ -11,13 +11,33 @@ from isthmusd.core.model import Listed
 from isthmusd.core.profile import Provider
 from isthmusd.core.routing import Plan, Target
 
+ENDPOINT_HEADER = "x-isthmus-endpoint"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAlias:
-    """A name of the configuration for a provider's model."""
+class ModelTarget:
+    """A provider's model, with the provider's credentials in their order, or with the one of a name."""
 
     provider: str
     model: str
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAlias:
+    """A name of the configuration: for one provider's model, or for several `targets` in order of preference."""
+
+    provider: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    targets: tuple[ModelTarget, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[ModelTarget, ...]:
+        """Give the targets, however they are written; empty for an alias that is written by halves."""
+        if self.targets or self.provider is None or self.model is None:
+            return self.targets
+        return (ModelTarget(provider=self.provider, model=self.model, endpoint=self.endpoint),)
 
 
 class Resolver:
@@ -53,26 +73,24 @@ class Resolver:
         }
 
     def resolve(self, call: Call, model: str) -> Plan:
-        """Find the target for a model. Raises PermissionDenied, UnknownModel, Unauthenticated, InvalidRequest."""
+        """Find the targets for a model. Raises PermissionDenied, UnknownModel, Unauthenticated, InvalidRequest."""
         granted = call.principal.grants.models
         if granted is not None and model not in granted:
             raise PermissionDenied(f"your key does not allow the model '{_shown(model)}'", code="model_not_allowed")
-        provider, upstream_model = self._find(call.principal, model)
-        return self._plan(call, provider, upstream_model)
+        return self._plan(call, self._find(call.principal, model))
 
     def resolve_default(self, call: Call) -> Plan:
         """Give the target of a forwarded call that names no model."""
         if call.principal.grants.models is not None:
             raise PermissionDenied("your key is bound to models, and this path names none", code="model_not_allowed")
-        provider = self._providers.get(self._default or "")
-        if provider is None:
+        if self._default is None or self._default not in self._providers:
             raise UnknownModel("no default provider is configured; name a model in the body")
-        return self._plan(call, provider, "")
+        return self._plan(call, (ModelTarget(provider=self._default, model=""),))
 
     def models(self, principal: Principal) -> Iterator[Listed]:
         """List what this caller may use, sorted by id."""
         granted = principal.grants.models
-        names = [Listed(id=name, provider=alias.provider) for name, alias in self._aliases.items()]
+        names = [Listed(id=name, provider=alias.wanted[0].provider) for name, alias in self._aliases.items()]
         for provider in self._providers.values():
             if provider.usable or principal.provider_key is not None:
                 prefix = "" if provider.name == self._default else f"{provider.name}/"
@@ -84,23 +102,22 @@ class Resolver:
                 seen.add(listed.id)
                 yield listed
 
-    def _find(self, principal: Principal, model: str) -> tuple[Provider, str]:
+    def _find(self, principal: Principal, model: str) -> tuple[ModelTarget, ...]:
         alias = self._aliases.get(model)
         if alias is not None:
-            return self._providers[alias.provider], alias.model
+            return alias.wanted
         known = self._by_model.get(model)
         if known is not None:
-            return self._providers[known], model
+            return (ModelTarget(provider=known, model=model),)
         prefix, slash, rest = model.partition("/")
         if slash:
-            provider = self._providers.get(prefix)
-            if provider is None or not rest:
+            if prefix not in self._providers or not rest:
                 raise self._unknown(model, f"no provider is called '{_shown(prefix)}'")
-            return provider, rest
+            return (ModelTarget(provider=prefix, model=rest),)
         provider = self._providers.get(self._default or "")
         if provider is None or not (provider.usable or principal.provider_key is not None):
             raise self._unknown(model, "no provider with a credential serves it")
-        return provider, model
+        return (ModelTarget(provider=provider.name, model=model),)
 
     def _unknown(self, model: str, why: str) -> UnknownModel:
         return UnknownModel(
@@ -108,31 +125,82 @@ class Resolver:
             param="model",
         )
 
-    def _plan(self, call: Call, provider: Provider, upstream_model: str) -> Plan:
-        if call.endpoint is not None and call.endpoint != provider.endpoint:
-            raise InvalidRequest(f"no credential of {provider.name} is called that way", param="x-isthmus-endpoint")
-        provider = provider.serving(upstream_model)
-        principal = call.principal
+    def _plan(self, call: Call, wanted: tuple[ModelTarget, ...]) -> Plan:
+        """Choose whose secrets pay, and put the targets that they open in order."""
+        principal, key = call.principal, call.principal.provider_key
+        targets = [target for each in wanted for target in self._targets(each)]
+        preferred = targets[0].provider
         ours = self._anonymous or principal.method not in {AuthMethod.ANONYMOUS, AuthMethod.PROVIDER_KEY}
-        if ours and provider.usable:
-            return Plan(targets=(Target(provider=provider, model=upstream_model, secret=provider.api_key),))
-        if principal.provider_key is None or not provider.needs_key:
-            raise Unauthenticated(
-                f"no credential for the provider {provider.name}: configure {provider.name.upper()}_API_KEY on the "
-                "gateway, or send your own key of that provider",
-                code="no_provider_credential",
+        usable = [target for target in targets if ours and target.provider.usable]
+        if key is not None and preferred.needs_key and not _serves(usable, preferred):
+            return self._own_plan(call, targets, key)
+        if not usable:
+            raise _no_credential(preferred)
+        return Plan(targets=_named(usable, call.endpoint))
+
+    def _targets(self, wanted: ModelTarget) -> Iterator[Target]:
+        """Give a target for each credential that may be used, with the gateway's secret."""
+        known = self._providers[wanted.provider]
+        for credential in (known, *known.alternates):
+            if wanted.endpoint in {None, credential.endpoint}:
+                host = credential.serving(wanted.model)
+                yield Target(provider=host, model=wanted.model, secret=host.api_key)
+
+    def _own_plan(self, call: Call, targets: Sequence[Target], key: str) -> Plan:
+        """Bind a caller's key to the first target's host; other models there may follow, other hosts never."""
+        preferred = targets[0].provider
+        self._refuse_foreign(preferred, key)
+        if preferred.missing:
+            raise _no_credential(preferred)
+        if call.endpoint is not None:
+            raise InvalidRequest(
+                "x-isthmus-endpoint picks a credential of the gateway, and your own key pays for this call: leave it "
+                "out",
+                param=ENDPOINT_HEADER,
             )
-        self._refuse_foreign(provider, principal.provider_key)
-        return Plan(
-            targets=(
-                Target(provider=provider, model=upstream_model, secret=principal.provider_key, callers_own_key=True),
-            )
-        )
+        place = (preferred.name, preferred.base_url)
+        there = [target for target in targets if (target.provider.name, target.provider.base_url) == place]
+        # Several credentials of ours for one model are one target with the caller's.
+        by_model = {target.model: target for target in reversed(there)}
+        models = dict.fromkeys(target.model for target in there)
+        return Plan(targets=tuple(replace(by_model[model], secret=key, callers_own_key=True) for model in models))
 
     def _refuse_foreign(self, provider: Provider, key: str) -> None:
         owner = next((name for prefix, name in self._prefixes if key.startswith(prefix)), provider.name)
         if owner != provider.name:
             raise Unauthenticated(f"this key is one of {owner}'s, but the model is served by {provider.name}")
+
+
+def _serves(targets: Sequence[Target], provider: Provider) -> bool:
+    return any(target.provider.name == provider.name for target in targets)
+
+
+def _named(targets: Sequence[Target], endpoint: str | None) -> tuple[Target, ...]:
+    """Keep the targets of the credential that the caller picked. Raises InvalidRequest."""
+    if endpoint is None:
+        return tuple(targets)
+    chosen = tuple(target for target in targets if target.endpoint == endpoint)
+    if not chosen:
+        known = ", ".join(dict.fromkeys(target.endpoint for target in targets if target.endpoint is not None))
+        raise InvalidRequest(
+            f"x-isthmus-endpoint: no credential of this model is called '{_shown(endpoint)}'; "
+            + (f"known: {known}" if known else "none has a name: leave it out"),
+            param=ENDPOINT_HEADER,
+        )
+    return chosen
+
+
+def _no_credential(provider: Provider) -> Unauthenticated:
+    if provider.missing:
+        return Unauthenticated(
+            f"the provider {provider.name} is not ready: the gateway's operator must set {', '.join(provider.missing)}",
+            code="no_provider_credential",
+        )
+    return Unauthenticated(
+        f"no credential for the provider {provider.name}: configure {provider.name.upper()}_API_KEY on the "
+        "gateway, or send your own key of that provider",
+        code="no_provider_credential",
+    )
 
 
 def _shown(name: str) -> str:

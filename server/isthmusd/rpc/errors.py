@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from isthmusd.core.errors import GatewayError, Misconfigured, UpstreamError
+from isthmusd.core.errors import Exhausted, GatewayError, Misconfigured, UpstreamError
 from isthmusd.pipeline.headers import printable
 from isthmusd.rpc.call import Metadata
 
@@ -45,7 +45,7 @@ CODES: dict[int, grpc.StatusCode] = {
 def status_code(error: GatewayError) -> grpc.StatusCode:
     """Map an error to a gRPC code by its HTTP status; our own bad credential is nothing that a retry mends."""
     match error:
-        case Misconfigured():
+        case Misconfigured() | Exhausted(speaker=Misconfigured()):
             return grpc.StatusCode.FAILED_PRECONDITION
         case _:
             fallback = grpc.StatusCode.INVALID_ARGUMENT if error.http_status < 500 else grpc.StatusCode.UNAVAILABLE

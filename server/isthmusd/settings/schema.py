@@ -22,12 +22,16 @@ MAPS = (dict, Mapping)
 
 
 def build(kind: Any, raw: object, path: str = "") -> Any:
-    """Make a value of `kind`: a Struct, a dataclass, a map of them, or anything msgspec can convert."""
+    """Make a value of `kind`: a Struct, a dataclass, a map or list of them, or anything msgspec can convert."""
+    kind = kind if raw is None else _present(kind)
     if is_node(kind):
         return _build_node(kind, raw_map(raw, path), path)
     if get_origin(kind) in MAPS:
         value_kind = get_args(kind)[1]
         return {key: build(value_kind, value, join(path, key)) for key, value in raw_map(raw, path).items()}
+    if get_origin(kind) is tuple and is_node(get_args(kind)[0]) and isinstance(raw, list):
+        entries = enumerate(cast("list[object]", raw))
+        return tuple(build(get_args(kind)[0], entry, f"{path}[{index}]") for index, entry in entries)
     return leaf(kind, raw, path)
 
 
@@ -50,6 +54,12 @@ def is_node(kind: Any) -> bool:
 def fields_of(kind: type) -> Mapping[str, Any]:
     """Give the fields of a node, with their types as they are annotated."""
     return get_type_hints(kind, include_extras=True)
+
+
+def _present(kind: Any) -> Any:
+    """Take a node that may be None for the node."""
+    nodes = [choice for choice in get_args(kind) if is_node(choice)]
+    return nodes[0] if len(nodes) == 1 and type(None) in get_args(kind) else kind
 
 
 def raw_map(raw: object, path: str) -> Raw:

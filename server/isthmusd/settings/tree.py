@@ -13,6 +13,7 @@ from isthmusd.providers.catalog import ProviderOptions
 MIB = 1024 * 1024
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -67,6 +68,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a stop waits for calls in flight."""
 
 
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """Images and files that callers name by URL, for models whose providers take bytes only."""
+
+    fetch: bool = True
+    """Fetch them; off: such a call is refused, with the advice to send the content itself."""
+
+    max_bytes: Count = 20 * MIB
+    """Largest single one; all of one call together are bounded by limits.request_bytes."""
+
+    timeout_s: Seconds = 10.0
+    """Longest time that fetching one may take, redirects included."""
+
+    max_per_request: Count = 20
+    """Most URLs that one call may name."""
+
+    ports: tuple[Port, ...] = (80, 443)
+    """Ports that may be dialled."""
+
+    allow_private: tuple[str, ...] = ()
+    """Networks (`10.1.0.0/16`) and addresses that may be dialled although they are not public."""
+
+
 class Grpc(msgspec.Struct, frozen=True, kw_only=True):
     """The typed surface."""
 
@@ -115,10 +138,13 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """Over the built-in catalogue; an unknown name defines an OpenAI-compatible provider."""
 
     models: dict[str, ModelAlias] = {}
-    """Names for models: `{provider: NAME, model: NAME}`, or `NAME/NAME`."""
+    """Names for models: `NAME/NAME`, `{provider: NAME, model: NAME}`, or several of these as `{targets: [...]}`."""
 
     limits: Limits = Limits()
     """Sizes and times."""
+
+    media: Media = Media()
+    """Images and files that callers name by URL."""
 
     grpc: Grpc = Grpc()
     """The typed surface."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isthmusd.core.addresses import Network
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamOptions:
@@ -14,3 +16,16 @@ class UpstreamOptions:
     dns_cache_s: int = 30
     demo_delay_s: float = 0.02
     """Between two words of the built-in provider's streams."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaOptions:
+    """What may be fetched for callers."""
+
+    timeout_s: float = 10.0
+    """For one URL: names, connections, redirects and content together."""
+    ports: frozenset[int] = frozenset({80, 443})
+    allow_private: tuple[Network, ...] = ()
+    """Networks that may be dialled although they are not public."""
+    connection_count: int = 64
+    """Connections at once of one worker."""

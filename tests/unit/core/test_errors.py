@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 from isthmusd.core import errors
-from isthmusd.core.errors import Exhausted, GatewayError, Overloaded, Rejected, Throttled, TimedOut, Told, UpstreamError
+from isthmusd.core.errors import (
+    Exhausted,
+    GatewayError,
+    Misconfigured,
+    Overloaded,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Told,
+    Unreachable,
+    UnsupportedFeature,
+    UpstreamError,
+)
 
 SHOWN = {
     errors.Unauthenticated: (401, "authentication_error", "invalid_api_key"),
@@ -43,7 +55,9 @@ def test_an_error_shows_the_status_type_and_code_of_its_class(kind: type[Gateway
 
 @pytest.mark.parametrize("kind", SHOWN, ids=lambda kind: kind.__name__)
 def test_only_failures_of_a_target_move_a_call_to_the_next(kind: type[GatewayError]) -> None:
-    assert kind.fall_back == (issubclass(kind, UpstreamError) and kind not in NEVER_REPEATED)
+    # What one target cannot express another one may.
+    of_a_target = issubclass(kind, UpstreamError) or kind is UnsupportedFeature
+    assert kind.fall_back == (of_a_target and kind not in NEVER_REPEATED)
 
 
 def test_an_instance_knows_better_than_its_class() -> None:
@@ -73,7 +87,7 @@ def test_reasons_are_what_google_rpc_allows(code: str, reason: str) -> None:
     assert Rejected("x", code=code).reason == reason
 
 
-def test_exhausted_speaks_with_the_last_attempts_voice() -> None:
+def test_exhausted_speaks_with_one_attempts_voice() -> None:
     first = TimedOut("too slow")
     last = Throttled("slow down", retry_after_s=7, told=Told(status=429, type="requests", request_id="req_1"))
 
@@ -84,3 +98,32 @@ def test_exhausted_speaks_with_the_last_attempts_voice() -> None:
     assert (error.type, error.retry_after_s, error.told.request_id) == ("requests", 7, "req_1")
     assert not error.fall_back
     assert error.retryable
+
+
+SOON, LATE, SOMETIME = Throttled("soon", retry_after_s=2), Throttled("late", retry_after_s=9), Throttled("sometime")
+BROKEN, GONE, OURS = Overloaded("broken"), Unreachable("gone"), Misconfigured("ours")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "speaker"),
+    [
+        ((BROKEN, GONE), GONE),
+        ((SOON, GONE), SOON),
+        ((GONE, SOON), SOON),
+        ((LATE, SOON, SOMETIME), SOON),
+        ((SOMETIME, LATE), LATE),
+        ((BROKEN, OURS), BROKEN),
+        ((OURS, OURS), OURS),
+    ],
+)
+def test_the_voice_is_the_one_that_helps_the_caller_most(
+    attempts: tuple[UpstreamError, ...], speaker: UpstreamError
+) -> None:
+    error = Exhausted(attempts)
+
+    assert error.speaker is speaker
+    assert (error.message, error.http_status, error.retryable) == (
+        speaker.message,
+        speaker.http_status,
+        speaker.retryable,
+    )

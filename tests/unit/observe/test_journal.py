@@ -35,6 +35,7 @@ def test_record_becomes_one_line_with_its_own_fields() -> None:
             "duration_s": 1.1,
             "error": None,
             "upstream_request_id": None,
+            "endpoint": None,
         }
     ]
     assert list(line)[:3] == ["at", "level", "event"]
