@@ -42,6 +42,8 @@ class ProviderOptions:
     """Models that it serves, for `/v1/models` and bare names."""
     accepts: Mapping[str, bool] = field(default_factory=dict[str, bool])
     """Capability to whether the host has it: `stream_options`, `unknown_fields`, `stream_ends_with_done`."""
+    profiles: tuple[str, ...] = ()
+    """Named lists of differences from OpenAI's own host (`litellm`, `max-tokens`), laid over what is known of it."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
     """Model name, or prefix ending in `*`, to what it answers natively."""
 
@@ -97,7 +99,7 @@ def _apply(provider: Provider, options: ProviderOptions) -> Provider:
         auth=auth,
         needs_key=provider.needs_key and auth is not AuthScheme.NONE,
         models=provider.models if options.models is None else options.models,
-        profile=_profile(path, provider.profile, options.accepts),
+        profile=_profile(path, provider.profile, options),
         flavours={**provider.flavours, **options.flavours},
         # Another dialect is another host: what was known of its models no longer holds.
         variants={}
@@ -106,12 +108,16 @@ def _apply(provider: Provider, options: ProviderOptions) -> Provider:
     )
 
 
-def _profile(path: str, profile: Profile, accepts: Mapping[str, bool]) -> Profile:
-    for capability in accepts:
+def _profile(path: str, profile: Profile, options: ProviderOptions) -> Profile:
+    for name in options.profiles:
+        if name not in PROFILES:
+            raise ConfigurationError(f"{path}.profiles: unknown profile {name!r}; {_nearest(name, PROFILES)}")
+    for capability in options.accepts:
         if capability not in CAPABILITIES:
             hint = _nearest(capability, CAPABILITIES)
             raise ConfigurationError(f"{path}.accepts: unknown capability {capability!r}; {hint}")
-    return replace(profile, **{CAPABILITIES[name]: value for name, value in accepts.items()})
+    profile = catalog_file.laid_over(profile, options.profiles, PROFILES)
+    return replace(profile, **{CAPABILITIES[name]: value for name, value in options.accepts.items()})
 
 
 def _base_url(path: str, text: str) -> str:
@@ -149,6 +155,9 @@ CATALOG: Mapping[str, Provider] = _PACKAGED.providers
 """Every built-in provider by name, none with a key."""
 KEY_PREFIXES: Mapping[str, str] = _PACKAGED.foreign_key_prefixes
 """Beginning of a key, to the host outside the catalogue whose it is."""
+
+PROFILES = _PACKAGED.profiles
+"""Named differences, for `profiles`."""
 
 TRIAL_MODEL = "demo/echo"
 """Answers without any key; for messages to newcomers."""

@@ -63,6 +63,7 @@ class Catalog:
     """What the files say."""
 
     providers: Mapping[str, Provider]
+    profiles: Profiles
     foreign_key_prefixes: Mapping[str, str]
     """Beginning of a key, to the host outside this catalogue whose it is."""
     env_prefixes: Mapping[str, str]
@@ -74,6 +75,7 @@ def parse(text: str, profiles: str = "") -> Catalog:
     read = msgspec.convert(tomllib.loads(text), _File)
     known = msgspec.convert(tomllib.loads(profiles), dict[str, tuple[Quirk, ...]])
     return Catalog(
+        profiles=known,
         providers={name: _provider(name, host, known) for name, host in read.providers.items()},
         foreign_key_prefixes={
             prefix: owner for owner, prefixes in read.foreign_key_prefixes.items() for prefix in prefixes
@@ -99,7 +101,7 @@ def _provider(name: str, host: _Host, known: Profiles) -> Provider:
         key_prefixes=host.key_prefixes,
         models=host.models,
         prefixed_only=host.prefixed_only,
-        profile=_changed(Profile(), host.profiles, host.quirks, known),
+        profile=laid_over(Profile(), host.profiles, known, host.quirks),
         flavours={model: flavour for flavour, models in host.flavours.items() for model in models},
         paths=host.paths,
     )
@@ -111,12 +113,12 @@ def _variant(base: Provider, variant: _Variant, known: Profiles) -> Provider:
     return replace(
         base,
         dialect=variant.dialect or base.dialect,
-        profile=_changed(base.profile, variant.profiles, variant.quirks, known),
+        profile=laid_over(base.profile, variant.profiles, known, variant.quirks),
         paths={**base.paths, **variant.paths},
     )
 
 
-def _changed(profile: Profile, names: Iterable[str], quirks: Iterable[Quirk], known: Profiles) -> Profile:
+def laid_over(profile: Profile, names: Iterable[str], known: Profiles, quirks: Iterable[Quirk] = ()) -> Profile:
     """Lay named profiles and then a host's own quirks over a profile. Sets and maps grow, other values are replaced."""
     for quirk in (*(quirk for name in names for quirk in known[name]), *quirks):
         value = msgspec.convert(quirk.value, _KINDS[quirk.field])
