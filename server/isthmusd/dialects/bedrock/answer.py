@@ -87,7 +87,6 @@ class Answer:
     def __init__(self, stamp: Stamp) -> None:
         self.events: list[Event] = []
         self.started = False
-        self.stopped = False
         self._stamp = stamp
         self._said = 0
         """Characters of text so far: citations name places in it."""
@@ -102,6 +101,13 @@ class Answer:
         self._annotations: list[object] = []
         self._image = ("png", "")
         self._images: list[object] = []
+        self._end: ChoiceEnd | None = None
+        self._usage: UsageReport | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """The message is complete."""
+        return self._end is not None
 
     def take(self) -> list[Event]:
         """Give the events that were made since the last time."""
@@ -189,8 +195,7 @@ class Answer:
         if aside:
             self.events.append(RawDelta(choice=0, extra=aside))
         native = reason if reason != finish else None
-        self.events.append(ChoiceEnd(choice=0, finish_reason=finish, native_finish_reason=native))
-        self.stopped = True
+        self._end = ChoiceEnd(choice=0, finish_reason=finish, native_finish_reason=native)
 
     def account(self, fields: Fields) -> None:
         """Take what Bedrock says about the answer: its usage, tier and figures."""
@@ -204,7 +209,12 @@ class Answer:
         if about:
             self.events.append(RawDelta(choice=None, extra=tuple(about)))
         if usage is not None:
-            self.events.append(UsageReport(usage=decode_usage(usage)))
+            self._usage = UsageReport(usage=decode_usage(usage))
+
+    def finish(self) -> None:
+        """Nothing more is said. The choice ends only now, so that what was said about it goes out with its last chunk
+        and not in one without a choice, which few callers expect."""
+        self.events += [event for event in (self._end, self._usage) if event is not None]
 
     def _annotate(self, raw: msgspec.Raw) -> None:
         self._citations.append(raw)

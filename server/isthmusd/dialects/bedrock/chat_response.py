@@ -75,6 +75,7 @@ def decode_chat_response(body: bytes, stamp: Stamp) -> ChatResponse:
             answer.close_block()
         answer.stop(fields.text("stopReason") or "end_turn")
         answer.account(fields)
+        answer.finish()
     except (msgspec.DecodeError, RecursionError) as error:
         raise answer_fault(f"{error}.", "") from error
     return collect_chat(answer.take())

@@ -20,6 +20,8 @@ from isthmusd.dialects.bedrock.errors import answer_fault, decode_exception, end
 from isthmusd.framing.eventstream import EventMessage, EventstreamReader
 from isthmusd.framing.fields import Fields
 
+_ABSENT = msgspec.Raw(b"")
+
 
 class _MessageStart(msgspec.Struct):
     role: str = "assistant"
@@ -67,7 +69,8 @@ class _Delta(msgspec.Struct, rename="camel"):
     text: str | None = None
     tool_use: _UseDelta | None = None
     reasoning_content: _ReasoningDelta | None = None
-    citation: msgspec.Raw | None = None
+    citation: msgspec.Raw = _ABSENT
+    # A union of `Raw` with null would refuse everything but null.
     image: _ImageDelta | None = None
 
 
@@ -91,6 +94,7 @@ class ConverseDecoder:
         self._reader = EventstreamReader()
         self._answer = Answer(stamp)
         self._index = 0
+        self._accounted = False
         self._handlers: dict[str, Callable[[bytes], None]] = {
             "messageStart": self._message_start,
             "contentBlockStart": self._block_start,
@@ -174,7 +178,7 @@ class ConverseDecoder:
             thought = delta.reasoning_content
             answer.think(thought.text or "")
             answer.sign(thought.signature or "", thought.redacted_content or "")
-        elif delta.citation is not None:
+        elif delta.citation is not _ABSENT:
             answer.cite(delta.citation)
         elif delta.image is not None:
             answer.draw(None, delta.image.source.bytes or "")
@@ -194,12 +198,18 @@ class ConverseDecoder:
         fields = Fields.of(payload, "messageStop", answer_fault)
         self._answer.stop(fields.text("stopReason") or "end_turn")
         self._answer.account(fields)
+        self._end_if_told()
 
     def _metadata(self, payload: bytes) -> None:
         self._answer.account(Fields.of(payload, "metadata", answer_fault))
-        if self._answer.stopped:
+        self._accounted = True
+        self._end_if_told()
+
+    def _end_if_told(self) -> None:
+        if self._accounted and self._answer.stopped:
             self._end()
 
     def _end(self) -> None:
+        self._answer.finish()
         self._answer.events.append(End())
         self.ended = True

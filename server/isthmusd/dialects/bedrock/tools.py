@@ -102,8 +102,8 @@ class _RawChoice(msgspec.Struct):
     type: str | None = None
     name: str | None = None
     allowed_tools: _AllowedTools | None = None
-    auto: msgspec.Raw | None = None
-    any: msgspec.Raw | None = None
+    auto: dict[str, object] | None = None
+    any: dict[str, object] | None = None
     tool: _Named | None = None
 
 
