@@ -129,7 +129,7 @@ class _Located:
     def span(self, segment: _Segment) -> tuple[int, int]:
         """Give a segment's place in characters. Its own text decides where the numbers may be meant otherwise: from
         the start of the answer, or of its part."""
-        begins = self.starts[segment.part_index] if 0 <= segment.part_index < len(self.starts) else 0
+        begins = self.starts[segment.part_index] if 0 < segment.part_index < len(self.starts) else 0
         start, end = segment.start_index, segment.end_index
         if segment.text:
             wanted = segment.text.encode()

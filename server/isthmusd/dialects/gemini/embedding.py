@@ -87,7 +87,7 @@ def decode_embedding_response(body: bytes) -> EmbeddingResponse:
         raise garbled(f"{error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise garbled("it is not valid JSON.") from error
-    if answer.error:
+    if bytes(answer.error) not in (b"", b"null"):
         raise decode_stream_error(answer.error)
     vectors = _vectors(answer)
     if vectors is None:

@@ -164,6 +164,6 @@ def _merged_thinking(ours: dict[str, object], raw: msgspec.Raw, losses: list[Los
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
-    if raw is None or bytes(raw[:1]) != b'"':
+    if raw is None or not bytes(raw).startswith(b'"'):
         return None
     return msgspec.json.decode(raw, type=str)

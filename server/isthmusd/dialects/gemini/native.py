@@ -18,10 +18,11 @@ from isthmusd.framing.fields import json_text
 
 UNKNOWN = "Gemini has no such field"
 
+_THINKING = "thinkingConfig"
 _TOP = frozenset({"safetySettings", "cachedContent", "labels", "modelArmorConfig"})
 _GENERATION = frozenset(
     {
-        "thinkingConfig",
+        _THINKING,
         "mediaResolution",
         "responseModalities",
         "responseMimeType",
@@ -80,7 +81,7 @@ def _take(native: Native, name: str, text: JsonText, path: str, losses: list[Los
         return
     if known in _TOP:
         native.top[known] = raw
-    elif known in _GENERATION:
+    elif known in _GENERATION and (known != _THINKING or members is not None):
         native.generation[known] = (raw, path)
     elif known == "generationConfig" and members is not None:
         native.generation |= {camel(key): (value, f"{path}.{key}") for key, value in members.items()}

@@ -133,7 +133,7 @@ def _salvaged(json: JsonText) -> FunctionTool | None:
         function = msgspec.json.decode(json, type=_Named).function
     except msgspec.DecodeError:
         return None
-    parameters = None if function.parameters == b"null" else JsonText(bytes(function.parameters).decode())
+    parameters = None if bytes(function.parameters) == b"null" else JsonText(bytes(function.parameters).decode())
     return FunctionTool(
         name=function.name, description=function.description, parameters=parameters, strict=function.strict
     )
