@@ -8,6 +8,8 @@ must be made of exactly the bytes that are sent, so nothing below may touch the 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -48,10 +50,10 @@ class AwsSigner:
 
     refusals = frozenset({401, 403})
 
-    def __init__(self, signing: AwsSigning) -> None:
+    def __init__(self, signing: AwsSigning, clock: Callable[[], float] = time.monotonic) -> None:
         self._signing = signing
         self._source: Credentials | None = None
-        self._held = Held(self._fetch)
+        self._held = Held(self._fetch, clock)
 
     async def sign(self, outbound: Outbound, *, streams: bool) -> Signed:
         """Sign headers and body. Raises UpstreamError, and UnsupportedFeature where the body is not there to hash."""
@@ -64,8 +66,9 @@ class AwsSigner:
             added = await asyncio.to_thread(signature) if large else signature()
         except UnicodeEncodeError as error:
             raise InvalidRequest("the request has a header that cannot be signed") from error
-        # Left in, a caller's own `x-amz-...` of these names would be sent beside ours.
-        return Signed(outbound=with_headers(outbound, added), refused=partial(self._refused, keys))
+        # Left in, a caller's own headers of these names would be sent beside ours.
+        sent = with_headers(outbound, added, instead_of=SENT)
+        return Signed(outbound=sent, refused=partial(self._refused, keys))
 
     async def aclose(self) -> None:
         """End a fetch that runs."""

@@ -12,6 +12,7 @@ from typing import Any
 import google.auth
 import msgspec
 from google.auth import exceptions, transport
+from google.oauth2 import service_account
 
 from isthmusd.core.errors import GatewayError, Misconfigured, Told, Unreachable
 from isthmusd.core.headers import Headers
@@ -58,13 +59,12 @@ class GoogleTokens:
 
     def _found(self, request: _Transport) -> Any:
         library: Any = google.auth
+        account: Any = service_account.Credentials
         scopes = [self._signing.scope]
         if self._signing.service_account is None:
             found, _ = library.default(scopes=scopes, request=request)
             return found
-        account = msgspec.json.decode(self._signing.service_account)
-        found, _ = library.load_credentials_from_dict(account, scopes=scopes, request=request)
-        return found
+        return account.from_service_account_info(msgspec.json.decode(self._signing.service_account), scopes=scopes)
 
 
 def _left_s(expiry: datetime | None) -> float | None:

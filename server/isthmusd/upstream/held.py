@@ -41,9 +41,15 @@ class Lease(Generic[T]):
 class Held(Generic[T]):
     """One value. Belongs to the running loop; `aclose` ends a fetch that runs."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Lease[T]]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[Lease[T]]],
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = FETCH_S,
+    ) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._patience_s = patience_s
         self._held: _Kept[T] | None = None
         self._fetching: asyncio.Task[_Kept[T] | UpstreamError] | None = None
         self._failure: UpstreamError | None = None
@@ -86,7 +92,7 @@ class Held(Generic[T]):
 
     async def _renew(self) -> _Kept[T] | UpstreamError:
         try:
-            async with asyncio.timeout(FETCH_S):
+            async with asyncio.timeout(self._patience_s):
                 lease = await self._fetch()
         except TimeoutError:
             return self._failed(TimedOut("the provider's credentials took too long to get; try again"))

@@ -6,7 +6,7 @@ libraries are optional and take half a second.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,9 @@ from isthmusd.upstream.held import Held
 from isthmusd.upstream.http import HttpReply, HttpUpstream
 
 Pairs = tuple[tuple[str, str], ...]
+
+REPLACED = ("authorization", "x-goog-user-project")
+"""A caller who forwards must not choose who pays with our token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,8 @@ class TokenSigner:
         """Add the token; it knows nothing of the body."""
         del streams
         pairs = await self._held.get()
-        return Signed(outbound=with_headers(outbound, dict(pairs)), refused=partial(self._held.refuse, pairs))
+        sent = with_headers(outbound, dict(pairs), instead_of=REPLACED)
+        return Signed(outbound=sent, refused=partial(self._held.refuse, pairs))
 
     async def aclose(self) -> None:
         """End a fetch that runs."""
@@ -112,9 +116,9 @@ class SignedUpstream:
                 return TokenSigner(Held(partial(entra.fetch, signing, self._http)))
 
 
-def with_headers(outbound: Outbound, added: Mapping[str, str]) -> Outbound:
-    """Set headers, in place of those of the same name, and mark the call as signed."""
-    kept = ((name, value) for name, value in outbound.headers if name.lower() not in added)
+def with_headers(outbound: Outbound, added: Mapping[str, str], *, instead_of: Collection[str]) -> Outbound:
+    """Set headers in place of others, and mark the call as signed."""
+    kept = ((name, value) for name, value in outbound.headers if name.lower() not in instead_of)
     return replace(outbound, headers=(*kept, *added.items()), signing=None)
 
 
