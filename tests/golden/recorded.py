@@ -1,4 +1,4 @@
-"""Recorded traffic of real providers, which lies beside the checkout and is no part of the project: without it the tests
+"""Recorded traffic of real providers. It lies beside the checkout and is no part of the project: without it the tests
 that ask for it skip. It knows no dialect.
 """
 
