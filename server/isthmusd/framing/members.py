@@ -23,7 +23,9 @@ ACTED_ON = frozenset({"model", "messages", "prompt", "input", "stream", "stream_
 MAX_MEMBERS = 10_000
 """Each costs a turn in Python: millions of them would hold up everybody's calls for seconds."""
 
-_SPACE = re.compile(rb"[ \t\r\n]*")
+_KEY = re.compile(rb'[ \t\r\n]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*:[ \t\r\n]*')
+"""A key up to its value; possessive, so that no key makes it search."""
+_AFTER = re.compile(rb"[ \t\r\n]*([,}])")
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KEY_DECODER = msgspec.json.Decoder(str)
 _UTF8_SLICE = 1 << 20
@@ -100,43 +102,21 @@ def _check_utf8(body: bytes) -> None:
 
 def _walk(body: bytes, values: Mapping[str, msgspec.Raw]) -> dict[str, Span]:
     spans: dict[str, Span] = {}
-    position = _after_space(body, body.index(b"{") + 1)
-    while body[position] != 0x7D:
-        key, position = _read_key(body, position)
+    place = _KEY.match(body, body.index(b"{") + 1)
+    while place is not None:
+        written, start = place[1], place.end()
+        key = _KEY_DECODER.decode(b'"%b"' % written) if b"\\" in written else written.decode()
         if key in spans:
             raise _repeated(key)
-        start = _after_space(body, _after_space(body, position) + 1)
         raw = values[key]
-        # The mapping holds the last value of a repeated key, so a mismatch here means a second one follows.
-        if not body.startswith(raw, start):
-            raise _repeated(key)
         end = start + len(memoryview(raw))
-        spans[key] = (start, end)
-        position = _after_space(body, end)
-        if body[position] == 0x2C:
-            position = _after_space(body, position + 1)
-        elif body[position] != 0x7D:
+        after = _AFTER.match(body, end)
+        # The mapping holds the last value of a repeated key, so a mismatch here means a second one follows.
+        if after is None or not body.startswith(raw, start):
             raise _repeated(key)
+        spans[key] = (start, end)
+        place = _KEY.match(body, after.end()) if after[1] == b"," else None
     return spans
-
-
-def _after_space(body: bytes, position: int) -> int:
-    space = _SPACE.match(body, position)
-    return position if space is None else space.end()
-
-
-def _read_key(body: bytes, position: int) -> tuple[str, int]:
-    end = body.index(b'"', position + 1)
-    while _is_escaped(body, end):
-        end = body.index(b'"', end + 1)
-    return _KEY_DECODER.decode(body[position : end + 1]), end + 1
-
-
-def _is_escaped(body: bytes, position: int) -> bool:
-    before = position
-    while body[before - 1] == 0x5C:
-        before -= 1
-    return (position - before) % 2 == 1
 
 
 def _repeated(key: str) -> InvalidRequest:

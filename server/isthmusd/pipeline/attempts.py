@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,9 @@ from isthmusd.core.routing import Plan, Target, next_attempt, verdict
 from isthmusd.dialects import registry
 from isthmusd.dialects.base import Encoded
 from isthmusd.pipeline import headers as travelling
+from isthmusd.pipeline.alarm import Alarm
 from isthmusd.pipeline.exchange import Exchange, MediaNeeded, exchange_for
+from isthmusd.pipeline.held import Connections, Held
 from isthmusd.pipeline.media import CallMedia, first_of
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, MediaFetcher, Upstream, UpstreamReply
@@ -61,24 +63,21 @@ class Attempts:
     """Fetches what targets want as bytes; None: nothing is fetched."""
     resting: Resting = field(default_factory=Resting)
 
-    @asynccontextmanager
-    async def first_success(
+    def first_success(
         self, call: Call, inbound: Inbound, plan: Plan, caller_headers: Headers, draft: Draft
-    ) -> AsyncGenerator[Reply]:
+    ) -> AbstractAsyncContextManager[Reply]:
         """Give the first target's answer that is one. Leaving the context closes the connection it comes from.
 
         Another target is tried only before the first piece: a reply, once given, is never replaced.
         """
-        async with AsyncExitStack() as connections:
-            # One limit for all attempts together. A stream that has begun is bound by the caller's own limit only.
-            until = call.deadline_at
-            if until is None:
-                until = self.clock.monotonic() + self.options.request_s
-            media = CallMedia(self.media, self.options)
-            asked = _Asked(call, inbound, caller_headers, draft, until, media)
-            yield await self._first(connections, asked, self.resting.order(plan, self.clock.monotonic()))
+        now = self.clock.monotonic()
+        # One limit for all attempts together. A stream that has begun is bound by the caller's own limit only.
+        until = now + self.options.request_s if call.deadline_at is None else call.deadline_at
+        asked = _Asked(call, inbound, caller_headers, draft, until, CallMedia(self.media, self.options))
+        connections = Connections()
+        return Held(self._first(connections, asked, self.resting.order(plan, now)), connections)
 
-    async def _first(self, connections: AsyncExitStack, asked: _Asked, plan: Plan) -> Reply:
+    async def _first(self, connections: Connections, asked: _Asked, plan: Plan) -> Reply:
         failures: list[GatewayError] = []
         while (target := next_attempt(plan, failures, asked.until - self.clock.monotonic())) is not None:
             began = self.clock.monotonic()
@@ -104,7 +103,7 @@ class Attempts:
             case _:
                 pass  # nothing was sent
 
-    async def _attempt(self, connections: AsyncExitStack, asked: _Asked, target: Target) -> Reply:
+    async def _attempt(self, connections: Connections, asked: _Asked, target: Target) -> Reply:
         exchange = await self._exchange(asked, target)
         if exchange.losses and asked.call.strict:
             fields = ", ".join(loss.field for loss in exchange.losses)
@@ -134,11 +133,13 @@ class Attempts:
                 return exchange
 
     async def _whole(self, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
+        alarm = Alarm()
         try:
-            async with asyncio.timeout_at(asked.until):
-                answers = await self._ask_all(asked, target, exchange)
+            answers = await alarm.wait(self._ask_all(asked, target, exchange), asked.until)
         except TimeoutError:
             raise TimedOut(DEADLINE) from None
+        finally:
+            alarm.close()
         headers, provenance = _facts(target, answers[0].headers, exchange.losses)
         bodies = [answer.body for answer in answers]
         answered = exchange.read(bodies)
@@ -171,14 +172,14 @@ class Attempts:
             body = await answer.read(self.options.reply_bytes)
             return _Answer(answer.status, answer.headers, body)
 
-    async def _stream(self, connections: AsyncExitStack, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
+    async def _stream(self, connections: Connections, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
         patience = Patience.of(self.options, self.clock.monotonic(), asked.call.deadline_at)
         # The limit of a first event is each attempt's own, within that of all attempts together.
         patience = replace(patience, first_event_at=min(patience.first_event_at, asked.until))
         try:
             async with asyncio.timeout_at(patience.first_event_at):
                 message = _outbound(asked.caller_headers, target, exchange.encoded[0])
-                answer = await connections.enter_async_context(self.upstream.send(message))
+                answer = await connections.stack().enter_async_context(self.upstream.send(message))
                 await _refuse_errors(answer, asked.inbound.operation, target)
                 headers, provenance = _facts(target, answer.headers, exchange.losses)
                 if _is_json(answer.headers):
@@ -193,7 +194,7 @@ class Attempts:
         running = RunningStream(answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft)
         await running.prime()
         pieces = running.pieces()
-        connections.push_async_callback(pieces.aclose)
+        connections.stack().push_async_callback(pieces.aclose)
         return Stream(headers=headers, pieces=pieces, provenance=provenance)
 
 

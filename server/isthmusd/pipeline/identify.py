@@ -23,9 +23,8 @@ JWT = re.compile(r"e[wy][\w-]*(?:\.[\w-]*){2,4}")
 """Signed (three parts) or encrypted (five); begins with `{` and a quote or a space, as base64 writes them."""
 KEY_HEADERS = ("x-api-key", "api-key")
 WEBSOCKET_KEY = "openai-insecure-api-key."
-ANONYMOUS = Principal(
-    tenant="default", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=Grants(models=None, forward=True)
-)
+ALL = Grants(models=None, forward=True)
+ANONYMOUS = Principal(tenant="default", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=ALL)
 SWITCH = {"true": True, "false": False}
 CACHE_MODES = ("auto", "always", "never")
 ALIASES = {
@@ -34,6 +33,8 @@ ALIASES = {
     "x-isthmus-endpoint": "x-bt-endpoint-name",
 }
 """Our headers, and the older names that callers of other gateways send."""
+WISHES = frozenset({*ALIASES, *ALIASES.values(), "x-isthmus-strict", "x-isthmus-project", "x-bt-parent"})
+"""Most callers have none."""
 MAX_TTL_S = 604_800
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
@@ -51,11 +52,17 @@ class Identifier:
         principal = self._principal(headers)
         if self.options.anonymous:
             self._refuse_web_pages(arrival)
+        request_id = request_id_of(headers) or f"req_{self.clock.stamp().id}"
+        deadline_at = self._deadline(arrival)
+        if WISHES.isdisjoint(headers):
+            return Call(
+                request_id=request_id, principal=principal, started_at=arrival.started_at, deadline_at=deadline_at
+            )
         return Call(
-            request_id=request_id_of(headers) or f"req_{self.clock.stamp().id}",
+            request_id=request_id,
             principal=principal,
             started_at=arrival.started_at,
-            deadline_at=self._deadline(arrival),
+            deadline_at=deadline_at,
             strict=_switch(headers, "x-isthmus-strict"),
             endpoint=_wish(headers, "x-isthmus-endpoint"),
             project=_project(headers),
@@ -79,7 +86,7 @@ class Identifier:
             tenant="default",
             key_id=f"provider-key-{digest}",
             method=AuthMethod.PROVIDER_KEY,
-            grants=Grants(models=None, forward=True),
+            grants=ALL,
             provider_key=token,
         )
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 from isthmusd.core.reply import Reply
 from isthmusd.core.request import Arrival, Inbound, Operation, Peeked
@@ -16,7 +16,7 @@ from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, Journal, Upstream
-from isthmusd.pipeline.record import recording
+from isthmusd.pipeline.record import Draft, recording
 from isthmusd.pipeline.resolve import Resolver
 
 
@@ -34,19 +34,62 @@ class Gateway:
     flights: Flights
 
 
-@asynccontextmanager
-async def run(gateway: Gateway, arrival: Arrival) -> AsyncGenerator[Reply]:
-    """Answer one call whose body is complete. Raises GatewayError before the reply is given."""
-    async with recording(gateway.journal, gateway.clock, arrival) as draft:
-        with gateway.admission.admitted():
-            call = gateway.identifier.identify(arrival)
-            draft.know(call)
-            inbound = understand(arrival, gateway.options.request_bytes)
-            draft.operation, draft.model, draft.stream = inbound.operation, inbound.peeked.model, inbound.peeked.stream
-            plan = gateway.resolver.resolve(call, inbound.peeked.model)
-            async with gateway.flights.join(call, inbound, plan, arrival.headers, draft) as reply:
-                draft.status = reply.status
-                yield reply
+def run(gateway: Gateway, arrival: Arrival) -> Running:
+    """Answer one call whose body is complete: enter what this gives. Raises GatewayError before the reply is given."""
+    return Running(gateway, arrival)
+
+
+class Running:
+    """One call on its way. Entered once, by one task; leaving it lets go of the answer and writes the record.
+
+    Written out, not nested `async with` in a generator: those cost each call more than its routing does.
+    """
+
+    __slots__ = ("_arrival", "_flight", "_gateway", "_place", "_recording")
+
+    def __init__(self, gateway: Gateway, arrival: Arrival) -> None:
+        self._gateway = gateway
+        self._arrival = arrival
+        self._recording = recording(gateway.journal, gateway.clock, arrival)
+        self._place: Admission | None = None
+        self._flight: AbstractAsyncContextManager[Reply] | None = None
+
+    async def __aenter__(self) -> Reply:
+        try:
+            return await self._answer(await self._recording.__aenter__())
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._flight is not None:
+                await self._flight.__aexit__(kind, error, trace)
+        except BaseException as late:
+            error = late
+            raise
+        finally:
+            if self._place is not None:
+                self._place.__exit__()
+            await self._recording.__aexit__(None if error is None else type(error), error, None)
+
+    async def _answer(self, draft: Draft) -> Reply:
+        gateway, arrival = self._gateway, self._arrival
+        place = gateway.admission.admitted()
+        place.__enter__()
+        self._place = place
+        call = gateway.identifier.identify(arrival)
+        draft.know(call)
+        inbound = understand(arrival, gateway.options.request_bytes)
+        draft.operation, draft.model, draft.stream = inbound.operation, inbound.peeked.model, inbound.peeked.stream
+        plan = gateway.resolver.resolve(call, inbound.peeked.model)
+        flight = gateway.flights.join(call, inbound, plan, arrival.headers, draft)
+        reply = await flight.__aenter__()
+        self._flight = flight
+        draft.status = reply.status
+        return reply
 
 
 def understand(arrival: Arrival, limit: int) -> Inbound:

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc.aio
 
-from isthmusd.core.headers import Headers, collect_headers, first
+from isthmusd.core.headers import Headers, first
 from isthmusd.core.request import Arrival, Operation, Surface
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.ports import Clock
@@ -70,7 +70,7 @@ class Reader:
         """Read a call of the OpenAI surface. `grpc-timeout` does not exist here: Envoy strips it."""
         headers, edge = self._headers(context)
         if content_type:
-            headers = {**headers, "content-type": [content_type]}
+            headers["content-type"] = [content_type]
         return Arrival(
             operation=operation,
             surface=Surface.OPENAI,
@@ -83,15 +83,18 @@ class Reader:
             started_at=self.clock.now(),
         )
 
-    def _headers(self, context: Context) -> tuple[Headers, Headers]:
-        """Split the metadata into the caller's and Envoy's."""
-        ours: list[tuple[str, str]] = []
-        theirs: list[tuple[str, str]] = []
+    def _headers(self, context: Context) -> tuple[dict[str, list[str]], Headers]:
+        """Split the metadata into the caller's and Envoy's. gRPC's names are lower-case."""
+        ours: dict[str, list[str]] = {}
+        theirs: dict[str, list[str]] = {}
         for key, value in context.invocation_metadata() or ():
             if isinstance(value, str):
-                (ours if key.startswith(EDGE_PREFIXES) else theirs).append((key, value))
-        headers = collect_headers(theirs)
-        if request_id_of(headers) is None:
+                into = ours if key.startswith(EDGE_PREFIXES) else theirs
+                if key in into:
+                    into[key].append(value)
+                else:
+                    into[key] = [value]
+        if request_id_of(theirs) is None:
             # Decided here, once: whatever becomes of the call, its caller and its record name the same id.
-            headers = {**headers, REQUEST_ID: [f"req_{self.clock.stamp().id}"]}
-        return headers, collect_headers(ours) if self.edge else {}
+            theirs[REQUEST_ID] = [f"req_{self.clock.stamp().id}"]
+        return theirs, ours if self.edge else {}

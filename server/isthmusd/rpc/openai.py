@@ -27,7 +27,7 @@ from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
 from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway, run
-from isthmusd.rpc.call import Context, Metadata, Reader, whole_body
+from isthmusd.rpc.call import REQUEST_ID, Context, Metadata, Reader, whole_body
 
 SERVICE = "isthmus.v1.OpenAIService"
 JSON_TYPE = "application/json"
@@ -199,7 +199,11 @@ async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> by
 
 
 def _metadata(arrival: Arrival, status: int, headers: Metadata) -> list[tuple[str, str]]:
-    request_id = request_id_of(arrival.headers)
-    own = [("x-request-id", request_id)] if request_id and not any(n == "x-request-id" for n, _ in headers) else []
-    code = [("x-http-code", str(status))] if status != 200 else []
-    return [*code, *own, *headers]
+    pairs = list(headers)
+    if not any(name == REQUEST_ID for name, _ in pairs):
+        request_id = request_id_of(arrival.headers)
+        if request_id:
+            pairs.append((REQUEST_ID, request_id))
+    if status != 200:
+        pairs.append(("x-http-code", str(status)))
+    return pairs
