@@ -244,10 +244,18 @@ def test_ratings_and_other_members_are_kept() -> None:
     assert [name for name, _ in response.extra] == ["promptFeedback", "modelStatus"]
 
 
+def test_sources_in_a_form_to_come_are_kept() -> None:
+    novel = {"groundingChunks": 3}
+
+    assert extra_of(only(said({"text": "Hi"}, groundingMetadata=novel)).message) == {
+        "citations": {"groundingMetadata": novel}
+    }
+
+
 def test_log_probabilities_are_openais() -> None:
     result = {
         "chosenCandidates": [{"token": "H", "logProbability": -0.1, "tokenId": 3}, {"token": "é"}],
-        "topCandidates": [{"candidates": [{"token": "J", "logProbability": -2}]}],
+        "topCandidates": [{"candidates": [{"token": "J", "logProbability": "-Infinity"}]}],
     }
     choice = only(said({"text": "Hé"}, logprobsResult=result))
 
@@ -258,7 +266,7 @@ def test_log_probabilities_are_openais() -> None:
                 "token": "H",
                 "logprob": -0.1,
                 "bytes": [72],
-                "top_logprobs": [{"token": "J", "logprob": -2, "bytes": [74]}],
+                "top_logprobs": [{"token": "J", "logprob": -9999, "bytes": [74]}],
             },
             {"token": "é", "logprob": 0, "bytes": [195, 169], "top_logprobs": []},
         ],
@@ -335,7 +343,6 @@ def test_searches_without_sources_are_kept() -> None:
         b'{"candidates": [{"content": {"parts": [{"text": 3}]}}]}',
         b'{"candidates": [{"finishReason": 3}]}',
         b'{"candidates": [{"safetyRatings": "\xff"}]}',
-        b'{"candidates": [{"groundingMetadata": {"groundingChunks": 3}}]}',
         b'{"promptFeedback": 3}',
         b'{"candidates": ' + b"[" * 100_000,
     ],

@@ -223,12 +223,6 @@ def test_events_that_break_the_format_are_garbled(data: bytes) -> None:
     assert events == CHAT.stream_decoder(STAMP, Profile()).feed(GOOD)
 
 
-def test_sources_that_break_the_format_are_found_at_the_end() -> None:
-    failure, _ = broken(wire(said({"text": "Hi"}, groundingMetadata={"groundingSupports": 3})))
-
-    assert isinstance(failure, Garbled)
-
-
 def test_an_event_beyond_measure_is_garbled() -> None:
     failure, _ = broken(b"data: " + b"a" * (65 << 20))
 

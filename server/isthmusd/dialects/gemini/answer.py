@@ -157,15 +157,12 @@ class Answer:
             raise garbled("it is not valid JSON.") from error
 
     def end(self) -> list[Event]:
-        """Close what is open. Raises Garbled."""
+        """Close what is open."""
         events: list[Event] = []
         if self._block is not None and not self._choices:
             events += self._blocked(self._block)
-        try:
-            for index in sorted(self._choices):
-                events += _ended(self._choices[index])
-        except msgspec.DecodeError as error:
-            raise garbled(f"{error}.") from error
+        for index in sorted(self._choices):
+            events += _ended(self._choices[index])
         if self._usage is not None:
             events.append(UsageReport(usage=self._usage))
         return [*events, End()]

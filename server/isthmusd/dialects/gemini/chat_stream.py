@@ -47,7 +47,8 @@ class ChatDecoder:
     def _judge(self, events: list[Event]) -> None:
         match self.failure:
             case None if self._answer.finished:
-                self._end(events)
+                events += self._answer.end()
+                self.ended = True
             case None | Garbled():
                 self.failure = ended_early()
             case _:
@@ -66,10 +67,3 @@ class ChatDecoder:
             events += self._answer.take(block.data)
         elif block.raw.lstrip()[:1] in (b"{", b"["):
             raise decode_stream_error(block.raw)
-
-    def _end(self, events: list[Event]) -> None:
-        try:
-            events += self._answer.end()
-            self.ended = True
-        except Garbled as error:
-            self.failure = error

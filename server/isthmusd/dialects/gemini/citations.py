@@ -8,6 +8,7 @@ Google counts bytes, OpenAI characters.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -95,18 +96,17 @@ class Sources:
                 kept.append(text)
 
     def extra(self) -> Extra:
-        """Give the message's members; nothing if nothing is cited. Raises DecodeError."""
+        """Give the message's members; nothing if nothing is cited. What is not understood is kept untouched only: an
+        answer is worth more than its annotations."""
         if not self.grounding and not self.cited:
             return ()
         located = _Located("".join(self.texts), self.starts)
         annotations: list[dict[str, object]] = []
-        for text in self.grounding:
-            annotations += _grounded(_GROUNDING.decode(text), located)
-        for text in self.cited:
-            found = _CITATIONS.decode(text)
-            for citation in found.citations or found.citation_sources or ():
-                span = located.span(_Segment(start_index=citation.start_index, end_index=citation.end_index))
-                annotations += _annotation(_Source(uri=citation.uri, title=citation.title), span)
+        with suppress(msgspec.DecodeError):
+            for text in self.grounding:
+                annotations += _grounded(_GROUNDING.decode(text), located)
+            for text in self.cited:
+                annotations += _recited(_CITATIONS.decode(text), located)
         untouched = {"groundingMetadata": self.grounding, "citationMetadata": self.cited}
         members = {name: _one_or_all(texts) for name, texts in untouched.items() if texts}
         citations = ("citations", JsonText(msgspec.json.encode(members).decode()))
@@ -158,6 +158,12 @@ def _grounded(grounding: _Grounding, located: _Located) -> Iterator[dict[str, ob
         for index in support.grounding_chunk_indices or ():
             if 0 <= index < len(chunks):
                 yield from _annotation(chunks[index].source(), span)
+
+
+def _recited(found: _Citations, located: _Located) -> Iterator[dict[str, object]]:
+    for citation in found.citations or found.citation_sources or ():
+        span = located.span(_Segment(start_index=citation.start_index, end_index=citation.end_index))
+        yield from _annotation(_Source(uri=citation.uri, title=citation.title), span)
 
 
 def _annotation(source: _Source, span: tuple[int, int]) -> Iterator[dict[str, object]]:

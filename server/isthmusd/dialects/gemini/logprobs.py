@@ -9,10 +9,14 @@ import msgspec
 
 from isthmusd.core.chat import JsonText
 
+_NEVER = -9999.0
+"""OpenAI's number for the least likely."""
+
 
 class _Token(msgspec.Struct, rename="camel"):
     token: str = ""
-    log_probability: float = 0.0
+    log_probability: float | str = 0.0
+    """A text where JSON has no number for it: `-Infinity`."""
 
 
 class _Top(msgspec.Struct):
@@ -43,4 +47,9 @@ def _at(tops: list[_Top], place: int) -> list[_Token]:
 
 
 def _token(token: _Token) -> dict[str, object]:
-    return {"token": token.token, "logprob": token.log_probability, "bytes": list(token.token.encode())}
+    match token.log_probability:
+        case str():
+            logprob = _NEVER
+        case number:
+            logprob = number
+    return {"token": token.token, "logprob": logprob, "bytes": list(token.token.encode())}
