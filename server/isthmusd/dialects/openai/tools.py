@@ -22,6 +22,8 @@ from isthmusd.core.chat import (
 )
 from isthmusd.framing.fields import Fault, Fields, drop_none, json_text, kind_of, raw_or_none, read_text
 
+_MARKER = "cache_control"
+
 
 def decode_tools(fields: Fields, fault: Fault) -> tuple[Tool, ...]:
     """Take `tools`."""
@@ -125,12 +127,14 @@ def _decode_tool(raw: msgspec.Raw, path: str, fault: Fault) -> Tool:
     if fields.required_text("type") != "function":
         return RawTool(json=json_text(raw))
     function = fields.required_object("function")
+    # A prompt-cache marker is written beside the function or in it: https://docs.litellm.ai/docs/completion/prompt_caching
+    marker = function.json(_MARKER)
     tool = FunctionTool(
         name=function.required_text("name"),
         description=function.text("description"),
         parameters=function.json("parameters"),
         strict=function.boolean("strict"),
-        extra=fields.rest(),
+        extra=fields.rest() if marker is None else (*fields.rest(), (_MARKER, marker)),
     )
     return tool if not function.names() else RawTool(json=json_text(raw))
 
@@ -155,6 +159,9 @@ def _decode_tool_call(raw: msgspec.Raw, path: str, fault: Fault) -> ToolCall | R
     if (fields.text("type") or "function") != "function":
         return RawToolCall(json=json_text(raw))
     function = fields.required_object("function")
+    # OpenAI's client libraries leave these in what they put together from a stream, and callers send that back.
+    fields.raw("index")
+    function.raw("parsed_arguments")
     call = ToolCall(
         id=fields.text("id") or "",
         name=function.required_text("name"),
