@@ -34,6 +34,8 @@ _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")
 
 @dataclass(slots=True)
 class Turn:
+    """What one side says before the other does."""
+
     role: str
     content: list[Block]
 
