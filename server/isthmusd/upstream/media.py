@@ -59,9 +59,12 @@ class MediaClient:
     async def start(self) -> None:
         """Open the session; it belongs to the running loop."""
         allowed = self._options.allow_private
+        resolver = _PublicResolver(self._resolver or OwnResolver(), allowed)
+        # A connector closes only a resolver that it made.
+        self._resources.push_async_callback(resolver.close)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_PublicResolver(self._resolver or OwnResolver(), allowed),
+                resolver=resolver,
                 use_dns_cache=False,
                 # A kept connection would answer for an address that was checked for another call.
                 force_close=True,
@@ -106,13 +109,14 @@ class MediaClient:
             async with session.get(url, headers=HEADERS, allow_redirects=False) as answer:
                 if answer.status not in REDIRECTS:
                     return await _read(answer, limit)
-                url = self._checked(_location(answer))
+                url = self._checked(answer.headers.get("location", ""), url)
         raise InvalidRequest(f"is behind more than {MAX_REDIRECT_COUNT} redirects")
 
-    def _checked(self, text: str) -> URL:
+    def _checked(self, text: str, base: URL | None = None) -> URL:
         """Parse a URL and refuse what may not be dialled. The addresses of a name are seen when it is resolved."""
         try:
-            url = URL(text.strip())
+            url = _parsed(text.strip())
+            url = url if base is None else base.join(url)
             host, port = url.host, url.port
         except ValueError:
             raise InvalidRequest(BAD_URL) from None
@@ -171,11 +175,11 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _location(answer: aiohttp.ClientResponse) -> str:
-    location = answer.headers.get("location")
-    if not location:
+def _parsed(text: str) -> URL:
+    """Read a URL; one that is encoded already stays as it is, since servers sign what they give out."""
+    if not text:
         raise InvalidRequest("is behind a redirect that leads nowhere")
-    return str(answer.url.join(URL(location)))
+    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int) -> Fetched:
