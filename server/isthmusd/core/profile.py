@@ -66,6 +66,8 @@ class Profile:
     structured_output: StructuredOutput = StructuredOutput.NATIVE
     fetches: frozenset[str] = frozenset({"image", "file"})
     """Kinds of parts whose URL the target fetches itself; others are sent as bytes."""
+    reads: tuple[str, ...] = ()
+    """Beginnings of URLs that the target reads itself all the same: its own files, its vendor's sites."""
     thinking: Thinking = Thinking.BUDGET
     earlier_thinking: EarlierThinking = EarlierThinking.REASONING_CONTENT
     accepts_reasoning_object: bool = False
@@ -132,7 +134,7 @@ class Provider:
     signing: Signing | None = None
     """How the gateway's own calls are signed, where `api_key` is not enough."""
     missing: tuple[str, ...] = ()
-    """What the operator must still say before a call can be sent, and where (`params.region or AWS_REGION`)."""
+    """What the operator must still set before a call can be sent: `providers.x.params.region (or AWS_REGION)`."""
     alternates: tuple[Provider, ...] = ()
     """The same host with its other credentials, in order of preference."""
     variants: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from isthmusd.core.profile import AuthScheme, Flavour, Profile, Provider
 from isthmusd.providers import catalog_file
+from isthmusd.providers.errors import ConfigurationError, nearest
+from isthmusd.providers.setup import AwsOptions, EntraOptions, GoogleOptions, Setup, SigningKind, SigningOptions, settle
 
 DIALECTS = ("anthropic", "bedrock", "cohere", "gemini", "openai")
 """Wire formats that can be called, as the registry of dialects has them: it loads too much for a supervisor."""
@@ -21,8 +22,14 @@ CAPABILITIES = {
 """What `accepts` may name, and the profile's field that it sets."""
 
 
-class ConfigurationError(Exception):
-    """What an operator wrote about a provider cannot be. The message names the key and holds no secret."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """One more credential of a provider; what is None is the provider's own."""
+
+    api_key: str | None = field(default=None, repr=False)
+    """The gateway's secret."""
+    base_url: str | None = None
+    """Up to and including the version segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,8 @@ class ProviderOptions:
     """The gateway's own secret there."""
     endpoint: str | None = None
     """Name of this credential, for `x-isthmus-endpoint`."""
+    endpoints: Mapping[str, EndpointOptions] = field(default_factory=dict[str, EndpointOptions])
+    """More credentials by name, tried in this order after `api_key`."""
     dialect: str | None = None
     auth: AuthScheme | None = None
     """Which header carries the secret."""
@@ -46,6 +55,23 @@ class ProviderOptions:
     """Named lists of differences from OpenAI's own host (`litellm`, `max-tokens`), laid over what is known of it."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
     """Model name, or prefix ending in `*`, to what it answers natively."""
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Placeholder of the address (`region`) to its value."""
+    aws: AwsOptions | None = None
+    """Sign calls as AWS wants it, instead of an `api_key`."""
+    google: GoogleOptions | None = None
+    """Send OAuth tokens of Google, instead of an `api_key`."""
+    entra: EntraOptions | None = None
+    """Send OAuth tokens of Microsoft Entra, instead of an `api_key`."""
+
+    @property
+    def signing(self) -> SigningOptions | None:
+        """Give the one that is set."""
+        return self.aws or self.google or self.entra
+
+
+CREDENTIALS = ("api_key", *SigningKind)
+"""Options by which calls authenticate. A provider has one of them."""
 
 
 def configured(providers: Mapping[str, Provider], overrides: Mapping[str, ProviderOptions]) -> dict[str, Provider]:
@@ -53,7 +79,9 @@ def configured(providers: Mapping[str, Provider], overrides: Mapping[str, Provid
     merged = dict(providers)
     for name, options in overrides.items():
         known = providers.get(name)
-        merged[name] = _apply(known or _custom(name, options, providers), options)
+        if len(given := [credential for credential in CREDENTIALS if getattr(options, credential)]) > 1:
+            raise ConfigurationError(f"providers.{name}: {' and '.join(given)} are two credentials; keep one of them")
+        merged[name] = _with_endpoints(known or _custom(name, options, providers), options)
     return merged
 
 
@@ -71,29 +99,56 @@ def fault(overrides: Mapping[str, ProviderOptions]) -> str | None:
     return None
 
 
-def env_prefixes() -> Mapping[str, str]:
-    """Give, for each built-in provider, the beginning of its environment variables (`OPENAI`)."""
-    return _PACKAGED.env_prefixes
+def setups() -> Mapping[str, Setup]:
+    """Give, for each built-in provider, what its operator says, and which variables say it."""
+    return _PACKAGED.setups
 
 
 def _custom(name: str, options: ProviderOptions, known: Iterable[str]) -> Provider:
     """Define a host that the catalogue does not have. Without a key of ours it is taken to need none."""
     if options.base_url is None:
-        hint = _nearest(name, known)
+        hint = nearest(name, known)
         raise ConfigurationError(f"providers.{name}: no such provider; {hint} A provider of your own needs a base_url.")
-    return Provider(name=name, base_url=options.base_url, needs_key=bool(options.api_key))
+    has_key = bool(options.api_key) or any(endpoint.api_key for endpoint in options.endpoints.values())
+    return Provider(name=name, base_url=options.base_url, needs_key=has_key)
+
+
+def _with_endpoints(provider: Provider, options: ProviderOptions) -> Provider:
+    """Give the host with all its credentials: the first one that pays is its own, the others are alternates."""
+    own = _apply(provider, options)
+    named = [_at_endpoint(provider, options, name) for name in options.endpoints]
+    first, *others = [host for host in (own, *named) if host.usable] or [own]
+    return replace(first, alternates=tuple(others))
+
+
+def _at_endpoint(provider: Provider, options: ProviderOptions, name: str) -> Provider:
+    endpoint, path = options.endpoints[name], f"providers.{provider.name}.endpoints.{name}"
+    key, url = _secret(path, endpoint.api_key) or options.api_key, endpoint.base_url or options.base_url
+    if endpoint.base_url is not None:
+        _base_url(path, endpoint.base_url)
+    host = _apply(provider, replace(options, api_key=key, base_url=url, endpoint=name))
+    if not host.usable and not host.missing:
+        raise ConfigurationError(f"{path}: api_key must be set")
+    return host
 
 
 def _apply(provider: Provider, options: ProviderOptions) -> Provider:
     path = f"providers.{provider.name}"
     dialect = options.dialect or provider.dialect
     if dialect not in DIALECTS:
-        raise ConfigurationError(f"{path}.dialect: unknown dialect {dialect!r}; {_nearest(dialect, DIALECTS)}")
+        raise ConfigurationError(f"{path}.dialect: unknown dialect {dialect!r}; {nearest(dialect, DIALECTS)}")
     auth = options.auth or provider.auth
-    return replace(
+    key = _secret(path, options.api_key) or provider.api_key
+    settled = settle(
         provider,
-        base_url=_base_url(path, options.base_url or provider.base_url),
-        api_key=_secret(path, options.api_key) or provider.api_key,
+        setups().get(provider.name) or Setup(base_url=provider.base_url, env=""),
+        options.params,
+        base_url=None if options.base_url is None else _base_url(path, options.base_url),
+        signing=None if key else options.signing,
+    )
+    return replace(
+        settled,
+        api_key=key,
         endpoint=options.endpoint or provider.endpoint,
         dialect=dialect,
         auth=auth,
@@ -111,10 +166,10 @@ def _apply(provider: Provider, options: ProviderOptions) -> Provider:
 def _profile(path: str, profile: Profile, options: ProviderOptions) -> Profile:
     for name in options.profiles:
         if name not in PROFILES:
-            raise ConfigurationError(f"{path}.profiles: unknown profile {name!r}; {_nearest(name, PROFILES)}")
+            raise ConfigurationError(f"{path}.profiles: unknown profile {name!r}; {nearest(name, PROFILES)}")
     for capability in options.accepts:
         if capability not in CAPABILITIES:
-            hint = _nearest(capability, CAPABILITIES)
+            hint = nearest(capability, CAPABILITIES)
             raise ConfigurationError(f"{path}.accepts: unknown capability {capability!r}; {hint}")
     profile = catalog_file.laid_over(profile, options.profiles, PROFILES)
     return replace(profile, **{CAPABILITIES[name]: value for name, value in options.accepts.items()})
@@ -141,12 +196,6 @@ def _secret(path: str, text: str | None) -> str | None:
     if not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ConfigurationError(f"{path}.api_key: holds a space, a line break or a character that keys do not have")
     return secret or None
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}."
 
 
 _PACKAGED = catalog_file.packaged()

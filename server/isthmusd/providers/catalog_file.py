@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from isthmusd.core.profile import AuthScheme, Flavour, Profile, Provider
+from isthmusd.providers.setup import Case, Param, Setup, SigningKind, settle
 
 
 class Quirk(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,6 +39,7 @@ class _Host(msgspec.Struct, forbid_unknown_fields=True):
     dialect: str = "openai"
     auth: AuthScheme = AuthScheme.BEARER
     env: str | None = None
+    key_env: tuple[str, ...] = ()
     needs_key: bool = True
     key_prefixes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -47,6 +49,9 @@ class _Host(msgspec.Struct, forbid_unknown_fields=True):
     flavours: dict[Flavour, tuple[str, ...]] = {}
     paths: dict[str, str] = {}
     variants: tuple[_Variant, ...] = ()
+    params: dict[str, Param] = {}
+    cases: tuple[Case, ...] = ()
+    signing: SigningKind | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,21 +71,22 @@ class Catalog:
     profiles: Profiles
     foreign_key_prefixes: Mapping[str, str]
     """Beginning of a key, to the host outside this catalogue whose it is."""
-    env_prefixes: Mapping[str, str]
-    """Provider to the beginning of its environment variables."""
+    setups: Mapping[str, Setup]
+    """Provider to what its operator must say."""
 
 
 def parse(text: str, profiles: str = "") -> Catalog:
     """Read a catalogue; one that is not well formed raises what tomllib or msgspec raise, or KeyError."""
     read = msgspec.convert(tomllib.loads(text), _File)
     known = msgspec.convert(tomllib.loads(profiles), dict[str, tuple[Quirk, ...]])
+    setups = {name: _setup(name, host) for name, host in read.providers.items()}
     return Catalog(
         profiles=known,
-        providers={name: _provider(name, host, known) for name, host in read.providers.items()},
+        providers={name: _provider(name, host, known, setups[name]) for name, host in read.providers.items()},
         foreign_key_prefixes={
             prefix: owner for owner, prefixes in read.foreign_key_prefixes.items() for prefix in prefixes
         },
-        env_prefixes={name: host.env or name.upper() for name, host in read.providers.items()},
+        setups=setups,
     )
 
 
@@ -91,7 +97,18 @@ def packaged() -> Catalog:
     return parse(*((folder / name).read_text(encoding="utf-8") for name in ("catalog.toml", "profiles.toml")))
 
 
-def _provider(name: str, host: _Host, known: Profiles) -> Provider:
+def _setup(name: str, host: _Host) -> Setup:
+    return Setup(
+        base_url=host.base_url,
+        env=host.env or name.upper(),
+        key_env=host.key_env,
+        params=host.params,
+        cases=host.cases,
+        signing=host.signing,
+    )
+
+
+def _provider(name: str, host: _Host, known: Profiles, setup: Setup) -> Provider:
     base = Provider(
         name=name,
         base_url=host.base_url,
@@ -105,6 +122,7 @@ def _provider(name: str, host: _Host, known: Profiles) -> Provider:
         flavours={model: flavour for flavour, models in host.flavours.items() for model in models},
         paths=host.paths,
     )
+    base = settle(base, setup, {})
     variants = {model: _variant(base, variant, known) for variant in host.variants for model in variant.models}
     return replace(base, variants=variants)
 

@@ -154,7 +154,7 @@ def settle(
     needed = {*_open(settled.base_url), *(name for text in settled.paths.values() for name in _open(text))}
     if isinstance(signing, AwsOptions) and REGION not in values:
         needed.add(REGION)
-    return replace(settled, missing=tuple(_ask(setup, name) for name in sorted(needed)))
+    return replace(settled, missing=tuple(_ask(path, setup, name) for name in sorted(needed)))
 
 
 def _values(path: str, setup: Setup, params: Mapping[str, str], signing: SigningOptions | None) -> Mapping[str, str]:
@@ -180,10 +180,10 @@ def _open(text: str) -> Iterator[str]:
     return (name for name in PLACEHOLDER.findall(text) if name != MODEL)
 
 
-def _ask(setup: Setup, name: str) -> str:
+def _ask(path: str, setup: Setup, name: str) -> str:
     """Say where a missing value belongs."""
     variables = setup.params[name].env if name in setup.params else ()
-    return " or ".join((f"params.{name}", *variables))
+    return f"{path}.params.{name}" + (f" (or {', '.join(variables)})" if variables else "")
 
 
 def _signing(path: str, options: SigningOptions | None, values: Mapping[str, str]) -> Signing | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,9 +14,10 @@ from isthmusd.edge.options import Address, EdgeOptions
 from isthmusd.observe.log import Level
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.resolve import ModelAlias
-from isthmusd.providers.catalog import ProviderOptions
+from isthmusd.providers.catalog import CREDENTIALS, ProviderOptions
 from isthmusd.settings.sources import SECRET_FIELDS
 from isthmusd.settings.tree import Tree
+from isthmusd.upstream.options import MediaOptions
 
 MASK = "***"
 
@@ -41,6 +43,8 @@ class Settings:
     providers: Mapping[str, ProviderOptions]
     """What the operator says of providers; the rest is the catalogue's."""
     models: Mapping[str, ModelAlias]
+    media: MediaOptions | None
+    """How images and files are fetched; None: they are not."""
     grpc: GrpcOptions
     log_level: Level
     tree: Tree
@@ -59,6 +63,7 @@ class Settings:
             pipeline=_pipeline(tree, edge.listen.is_loopback),
             providers=tree.providers,
             models=tree.models,
+            media=_media(tree),
             grpc=GrpcOptions(
                 reflection=edge.listen.is_loopback if reflection is None else reflection,
                 message_bytes=tree.limits.grpc_message_bytes,
@@ -81,8 +86,25 @@ class Settings:
         """Give the tree as plain data to show, without secrets and without what a provider leaves unset."""
         shown: dict[str, Any] = _mask("", msgspec.to_builtins(self.tree))
         for name, options in shown["providers"].items():
-            shown["providers"][name] = {key: value for key, value in options.items() if value not in (None, [], {})}
+            given = {key: _set(value) for key, value in options.items() if value not in (None, [])}
+            shown["providers"][name] = {key: value for key, value in given.items() if value or key in CREDENTIALS}
+        shown["models"] = {name: _alias(alias) for name, alias in shown["models"].items()}
         return shown
+
+
+def _alias(alias: dict[str, Any]) -> dict[str, Any]:
+    """Show an alias in the form in which it is written."""
+    given = {key: value for key, value in alias.items() if value}
+    return given | ({"targets": [_set(target) for target in given["targets"]]} if "targets" in given else {})
+
+
+def _set(value: Any) -> Any:
+    """Leave out what is None. An empty credential is shown: it says that there is one."""
+    match value:
+        case dict():
+            return {name: _set(item) for name, item in cast("dict[str, Any]", value).items() if item is not None}
+        case _:
+            return value
 
 
 def _edge(tree: Tree) -> EdgeOptions:
@@ -114,6 +136,19 @@ def _pipeline(tree: Tree, loopback: bool) -> PipelineOptions:
         idle_s=limits.idle_s,
         keep_alive_s=limits.keep_alive_s,
         calls=limits.calls,
+        media_bytes=tree.media.max_bytes,
+        media_per_request=tree.media.max_per_request,
+    )
+
+
+def _media(tree: Tree) -> MediaOptions | None:
+    media = tree.media
+    if not media.fetch:
+        return None
+    return MediaOptions(
+        timeout_s=media.timeout_s,
+        ports=frozenset(media.ports),
+        allow_private=tuple(ip_network(network) for network in media.allow_private),
     )
 
 

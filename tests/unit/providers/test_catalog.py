@@ -22,8 +22,8 @@ from isthmusd.providers.catalog import (
     ProviderOptions,
     build,
     configured,
-    env_prefixes,
     fault,
+    setups,
 )
 from isthmusd.providers.catalog_file import parse
 
@@ -108,7 +108,8 @@ def test_no_key_prefix_belongs_to_two_hosts() -> None:
 
     assert len(prefixes) == len(set(prefixes))
     assert "sk-" not in prefixes
-    assert KEY_PREFIXES["sk-ant-"] == "anthropic"
+    assert KEY_PREFIXES["r8_"] == "replicate"
+    assert "sk-ant-" in CATALOG["anthropic"].key_prefixes
     assert not set(KEY_PREFIXES.values()) & set(CATALOG)
 
 
@@ -140,11 +141,11 @@ def test_known_quirks() -> None:
 
 
 def test_variables_are_named_after_the_provider() -> None:
-    prefixes = env_prefixes()
+    known = setups()
 
-    assert set(prefixes) == set(CATALOG)
-    assert prefixes["openai"] == "OPENAI"
-    assert parse('[providers.x]\nbase_url = "https://x"\ndocs = ""\nenv = "Y"').env_prefixes == {"x": "Y"}
+    assert set(known) == set(CATALOG)
+    assert known["openai"].env == "OPENAI"
+    assert parse('[providers.x]\nbase_url = "https://x"\ndocs = ""\nenv = "Y"').setups["x"].env == "Y"
 
 
 def test_catalogue_with_an_unknown_word_is_refused() -> None:
