@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes
 
 from isthmusd.core.chat import ChatRequest, FilePart, ImagePart, Part
 from isthmusd.core.errors import InvalidRequest
+from isthmusd.core.profile import Profile
 
 CODE = "invalid_media"
 MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -58,7 +59,7 @@ Held = Mapping[str, Fetched]
 """By URL."""
 
 
-def remote_parts(request: ChatRequest, fetches: Set[str]) -> tuple[RemotePart, ...]:
+def remote_parts(request: ChatRequest, profile: Profile) -> tuple[RemotePart, ...]:
     """Find the parts whose URL the target does not fetch. URLs of other schemes are the dialect's business."""
     found: list[RemotePart] = []
     for message_index, message in enumerate(request.messages):
@@ -66,20 +67,20 @@ def remote_parts(request: ChatRequest, fetches: Set[str]) -> tuple[RemotePart, .
             match part:
                 case ImagePart(url=str(url)) | FilePart(url=str(url)):
                     kind = _kind(part)
-                    if kind not in fetches and _scheme(url) in {"http", "https"}:
+                    if _must_be_fetched(url, kind, profile):
                         found.append(RemotePart(url=url, kind=kind, place=_place(message_index, index)))
                 case _:
                     pass
     return tuple(found)
 
 
-def with_bytes(request: ChatRequest, fetches: Set[str], held: Held) -> ChatRequest:
+def with_bytes(request: ChatRequest, profile: Profile, held: Held) -> ChatRequest:
     """Put bytes in the place of URLs that the target does not fetch, and of `data:` URLs. Raises InvalidRequest."""
     messages = list(request.messages)
     for message_index, message in enumerate(messages):
         content = message.content or ()
         parts = tuple(
-            _with_bytes(part, _place(message_index, index), fetches, held) for index, part in enumerate(content)
+            _with_bytes(part, _place(message_index, index), profile, held) for index, part in enumerate(content)
         )
         if any(part is not before for part, before in zip(parts, content, strict=True)):
             messages[message_index] = replace(message, content=parts)
@@ -92,13 +93,13 @@ def fault(place: str, kind: str, reason: str) -> InvalidRequest:
     return InvalidRequest(f"{place}: the {kind} {reason}; send its content as base64 instead", param=place, code=CODE)
 
 
-def _with_bytes(part: Part, place: str, fetches: Set[str], held: Held) -> Part:
+def _with_bytes(part: Part, place: str, profile: Profile, held: Held) -> Part:
     match part:
         case ImagePart(url=str(url)) | FilePart(url=str(url)):
             kind = _kind(part)
             if _scheme(url) == "data":
                 return _embedded(part, _read_data_url(url, kind, place), kind, place)
-            if kind not in fetches and url in held:
+            if url in held and _must_be_fetched(url, kind, profile):
                 return _embedded(part, held[url], kind, place)
             return part
         case _:
@@ -112,8 +113,7 @@ def _embedded(part: ImagePart | FilePart, fetched: Fetched, kind: str, place: st
         case ImagePart():
             return replace(part, url=None, data_base64=data, mime_type=mime_type)
         case FilePart():
-            filename = part.filename or _filename(part.url or "")
-            return replace(part, url=None, data_base64=data, mime_type=mime_type, filename=filename)
+            return replace(part, url=None, data_base64=data, mime_type=mime_type)
 
 
 def _type_of(fetched: Fetched, kind: str, place: str) -> str:
@@ -160,12 +160,8 @@ def _read_data_url(url: str, kind: str, place: str) -> Fetched:
     return Fetched(content=content, content_type=declared if declared != "base64" else None)
 
 
-def _filename(url: str) -> str | None:
-    try:
-        path = "" if _scheme(url) == "data" else urlsplit(url).path
-    except ValueError:
-        return None
-    return unquote(path.rpartition("/")[2]) or None
+def _must_be_fetched(url: str, kind: str, profile: Profile) -> bool:
+    return kind not in profile.fetches and _scheme(url) in {"http", "https"} and not url.startswith(profile.reads)
 
 
 def _kind(part: ImagePart | FilePart) -> str:

@@ -211,10 +211,10 @@ def _straight(sides: _Sides, request: Request, media: Held) -> Exchange | MediaN
     streams, profile = sides.inbound.peeked.stream, sides.target.provider.profile
     match request:
         case ChatRequest():
-            missing = tuple(part for part in remote_parts(request, profile.fetches) if part.url not in media)
+            missing = tuple(part for part in remote_parts(request, profile) if part.url not in media)
             if missing:
                 return MediaNeeded(parts=missing)
-            return _translated(sides, with_bytes(request, profile.fetches, media), streams)
+            return _translated(sides, with_bytes(request, profile, media), streams)
         case EmbeddingRequest():
             parts = fan_out.split(request, profile.embeddings_per_request)
             bridge = _Bridge(join=partial(fan_out.join, parts), mapper=lambda: list)

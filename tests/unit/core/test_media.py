@@ -8,12 +8,13 @@ import pytest
 from isthmusd.core.chat import ChatRequest, FilePart, ImagePart, Message, Part, TextPart, plain_text
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.media import Fetched, Held, remote_parts, with_bytes
+from isthmusd.core.profile import Profile
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 PDF = b"%PDF-1.7 ..."
 URL = "https://example.com/a/cat%20one.png?x=1"
-BYTES_ONLY: frozenset[str] = frozenset()
-ALL = frozenset({"image", "file"})
+BYTES_ONLY = Profile(fetches=frozenset())
+ALL = Profile()
 
 
 def request_with(*parts: Part) -> ChatRequest:
@@ -21,8 +22,8 @@ def request_with(*parts: Part) -> ChatRequest:
     return ChatRequest(model="m", messages=messages)
 
 
-def embedded(part: Part, held: Held, fetches: frozenset[str] = BYTES_ONLY) -> Part:
-    content = with_bytes(request_with(TextPart(text="see"), part), fetches, held).messages[1].content
+def embedded(part: Part, held: Held, profile: Profile = BYTES_ONLY) -> Part:
+    content = with_bytes(request_with(TextPart(text="see"), part), profile, held).messages[1].content
     assert content is not None
     assert content[0] == TextPart(text="see")
     return content[1]
@@ -47,7 +48,7 @@ def test_only_urls_that_the_target_does_not_fetch_are_remote() -> None:
         (URL, "image", "messages[1].content[0]"),
         ("http://b/x.pdf", "file", "messages[1].content[1]"),
     ]
-    assert [part.kind for part in remote_parts(request, frozenset({"image"}))] == ["file"]
+    assert [part.kind for part in remote_parts(request, Profile(fetches=frozenset({"image"})))] == ["file"]
     assert remote_parts(request, ALL) == ()
 
 
@@ -71,15 +72,23 @@ def test_an_image_gets_its_bytes_and_keeps_the_rest() -> None:
     assert embedded(part, {URL: Fetched(content=PNG)}, ALL) is part
 
 
-def test_a_file_is_named_as_in_its_url_unless_it_has_a_name() -> None:
+def test_a_file_gets_its_bytes_and_no_name_that_the_caller_did_not_give() -> None:
     held = {URL: Fetched(content=PDF)}
+    data = base64.b64encode(PDF).decode()
 
-    unnamed, named = embedded(FilePart(url=URL), held), embedded(FilePart(url=URL, filename="b.pdf"), held)
+    assert embedded(FilePart(url=URL), held) == FilePart(data_base64=data, mime_type="application/pdf")
+    assert embedded(FilePart(url=URL, filename="b.pdf"), held) == FilePart(
+        data_base64=data, mime_type="application/pdf", filename="b.pdf"
+    )
 
-    assert isinstance(unnamed, FilePart)
-    assert isinstance(named, FilePart)
-    assert (unnamed.filename, unnamed.mime_type) == ("cat one.png", "application/pdf")
-    assert named.filename == "b.pdf"
+
+def test_what_a_target_reads_itself_is_not_fetched_for_it() -> None:
+    own = Profile(fetches=frozenset(), reads=("https://example.com/a/",))
+
+    assert remote_parts(request_with(ImagePart(url=URL), ImagePart(url="https://example.com/b")), own)[0].url.endswith(
+        "b"
+    )
+    assert embedded(ImagePart(url=URL), {URL: Fetched(content=PNG)}, own) == ImagePart(url=URL)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class FakeWeb:
 
 def parts_of(*parts: Part) -> Any:
     request = ChatRequest(model="m", messages=(Message(role="user", content=parts),))
-    return remote_parts(request, frozenset())
+    return remote_parts(request, Profile(fetches=frozenset()))
 
 
 def images(count: int) -> list[str]:
