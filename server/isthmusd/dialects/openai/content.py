@@ -66,6 +66,21 @@ def encode_content(
             return [part for part in written if part is not None]
 
 
+def encode_said(content: tuple[Part, ...] | None) -> object:
+    """Write the content of an answer, which clients expect to be one string; None if nothing is left."""
+    texts: list[str] = []
+    for part in content or ():
+        match part:
+            case TextPart(text=text, extra=()):
+                texts.append(text)
+            case ThinkingPart():
+                pass
+            case _:
+                # There is more than text in it: none of that is dropped.
+                return encode_content(content, "", [])
+    return "".join(texts) if texts else None
+
+
 def _decode_part(raw: msgspec.Raw, path: str, fault: Fault) -> Part:
     fields = Fields.of(raw, path, fault)
     kind = fields.required_text("type")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from isthmusd.core.chat import Message, Part, ThinkingPart
 from isthmusd.core.profile import EarlierThinking, Profile
 from isthmusd.core.request import Loss
-from isthmusd.dialects.openai.content import decode_content, encode_content
+from isthmusd.dialects.openai.content import decode_content, encode_content, encode_said
 from isthmusd.dialects.openai.thinking import earlier_thinking, shown_thinking, take_thinking
 from isthmusd.dialects.openai.tools import decode_tool_calls, encode_tool_calls
 from isthmusd.framing.fields import Fault, Fields, drop_none, raw_or_none
@@ -47,8 +47,7 @@ def encode_message(message: Message, path: str, profile: Profile, losses: list[L
 
 def encode_answer(message: Message) -> dict[str, object]:
     """Write the message of an answer, where `content` and `refusal` are never left out."""
-    content = encode_content(message.content, "", [])
-    written = _members(message, content, shown_thinking(message.content or ()))
+    written = _members(message, encode_said(message.content), shown_thinking(message.content or ()))
     return {"role": message.role, "content": None, "refusal": None, **written}
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from isthmusd.core.chat import ChatResponse, Choice, JsonText, Message, Part, TextPart, ThinkingPart, ToolCall
+from isthmusd.core.chat import ChatResponse, Choice, JsonText, Message, Part, RawPart, TextPart, ThinkingPart, ToolCall
 from isthmusd.core.collect import collect_chat
 from isthmusd.core.events import (
     ChoiceEnd,
@@ -342,3 +342,20 @@ def test_cache_markers_survive_wherever_they_are_written() -> None:
     assert message.extra == expected
     assert message.content == (TextPart(text="x", extra=expected),)
     assert [tool.extra for tool in request.tools] == [expected, expected]
+
+
+def test_the_text_of_an_answer_is_one_string() -> None:
+    parts = (TextPart(text="a"), ThinkingPart(text="why"), TextPart(text="b"))
+
+    assert written(answer_of(*parts))["content"] == "ab"
+    assert written(answer_of(ThinkingPart(text="why")))["content"] is None
+    assert written(answer_of(TextPart(text=""), TextPart(text="b")))["content"] == "b"
+
+
+def test_what_is_more_than_text_stays_a_list() -> None:
+    reference = RawPart(json=JsonText('{"type":"reference","reference_ids":[1]}'))
+
+    assert written(answer_of(TextPart(text="a"), ThinkingPart(text="why"), reference))["content"] == [
+        {"type": "text", "text": "a"},
+        {"type": "reference", "reference_ids": [1]},
+    ]
