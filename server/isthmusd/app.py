@@ -13,12 +13,13 @@ from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.identify import Identifier
-from isthmusd.pipeline.ports import ActiveCalls, Clock, Journal, Upstream
+from isthmusd.pipeline.ports import ActiveCalls, Clock, Journal, MediaFetcher, Upstream
 from isthmusd.pipeline.resolve import Resolver
 from isthmusd.pipeline.run import Gateway
 from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, TRIAL_MODEL, configured
 from isthmusd.rpc.server import Server, ServerOptions
 from isthmusd.settings import Settings
+from isthmusd.upstream.media import MediaClient
 from isthmusd.upstream.registry import Upstreams
 
 
@@ -29,6 +30,7 @@ async def running(
     *,
     clock: Clock | None = None,
     upstream: Upstream | None = None,
+    media: MediaFetcher | None = None,
     journal: Journal | None = None,
 ) -> AsyncGenerator[Server]:
     """Serve until the context is left, then let calls finish and close. Tests pass fakes for what they watch."""
@@ -41,11 +43,14 @@ async def running(
             resources.callback(thread.close)
         if upstream is None:
             upstream = await resources.enter_async_context(Upstreams())
+        if media is None and settings.media is not None:
+            media = await resources.enter_async_context(MediaClient(settings.media))
         server = Server(
             compose(
                 settings,
                 clock=clock or SystemClock(),
                 upstream=upstream,
+                media=media,
                 journal=journal or records,
                 active_calls=metrics,
             ),
@@ -57,7 +62,13 @@ async def running(
 
 
 def compose(
-    settings: Settings, *, clock: Clock, upstream: Upstream, journal: Journal, active_calls: ActiveCalls
+    settings: Settings,
+    *,
+    clock: Clock,
+    upstream: Upstream,
+    media: MediaFetcher | None,
+    journal: Journal,
+    active_calls: ActiveCalls,
 ) -> Gateway:
     """Put a gateway together. No side effects."""
     options = settings.pipeline
@@ -76,5 +87,5 @@ def compose(
             trial_model=TRIAL_MODEL,
         ),
         upstream=upstream,
-        flights=Flights(Attempts(upstream, clock, options)),
+        flights=Flights(Attempts(upstream, clock, options, media)),
     )

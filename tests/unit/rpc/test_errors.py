@@ -182,6 +182,8 @@ def test_every_error_fits_whatever_it_holds(letter: str, kind: type[GatewayError
         (errors.TimedOut("x"), CODE.DEADLINE_EXCEEDED),
         (errors.Bug("x"), CODE.INTERNAL),
         (Misconfigured("x"), CODE.FAILED_PRECONDITION),
+        (errors.Exhausted((Misconfigured("x"), Misconfigured("y"))), CODE.FAILED_PRECONDITION),
+        (errors.Exhausted((Throttled("x"), Misconfigured("y"))), CODE.RESOURCE_EXHAUSTED),
         (Throttled("x"), CODE.RESOURCE_EXHAUSTED),
         (Rejected("x", http_status=409), CODE.ABORTED),
         (Rejected("x", http_status=418), CODE.INVALID_ARGUMENT),

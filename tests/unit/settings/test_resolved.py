@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from isthmusd.settings import Settings, load, tree
 
-ENVIRON = {"OPENAI_API_KEY": "sk-very-secret", "MYBOX_BASE_URL": "http://127.0.0.1:9/v1"}
+ENVIRON = {"OPENAI_API_KEY": "sk-very-secret", "GROQ_KEY": "gsk-secret", "MYBOX_BASE_URL": "http://127.0.0.1:9/v1"}
 TEXT = """
 listen: 127.0.0.1:0
 cors: {origins: [https://app.example.com]}
-providers: {mybox: {models: [tiny], endpoint: box}}
-models: {fast: mybox/tiny}
+providers:
+  mybox: {models: [tiny], endpoint: box}
+  groq: {endpoints: {blue: {api_key: "${GROQ_KEY}"}}}
+models:
+  fast: mybox/tiny
+  both: {targets: [mybox/tiny, {provider: groq, model: x, endpoint: blue}]}
 limits: {idle_s: 2}
 """
 
@@ -38,8 +42,17 @@ def test_masked_tree_shows_everything_but_secrets(settings: Settings) -> None:
     assert shown["providers"] == {
         "openai": {"api_key": "***"},
         "mybox": {"base_url": "http://127.0.0.1:9/v1", "models": ["tiny"], "endpoint": "box"},
+        "groq": {"endpoints": {"blue": {"api_key": "***"}}},
     }
-    assert shown["models"] == {"fast": {"provider": "mybox", "model": "tiny"}}
+    assert shown["models"] == {
+        "fast": {"provider": "mybox", "model": "tiny"},
+        "both": {
+            "targets": [
+                {"provider": "mybox", "model": "tiny"},
+                {"provider": "groq", "model": "x", "endpoint": "blue"},
+            ]
+        },
+    }
     assert shown["limits"]["idle_s"] == 2
     assert "secret" not in str(shown)
 
