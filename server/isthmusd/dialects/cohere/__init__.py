@@ -1,10 +1,5 @@
 """The `cohere` dialect: Cohere's v2 API, as providers speak it to us. Nobody speaks it to the gateway."""
 
-from __future__ import annotations
-
-from isthmusd.core.request import Operation
-from isthmusd.dialects.base import Called
-
-CALLED: dict[Operation, Called] = {}
+from isthmusd.dialects.cohere.halves import CALLED
 
 __all__ = ["CALLED"]
