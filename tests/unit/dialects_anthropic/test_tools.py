@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from isthmusd.core.chat import ChatRequest, FunctionTool, JsonSchemaFormat, JsonText, RawTool, RawToolChoice
+from isthmusd.core.chat import ChatRequest, FunctionTool, JsonSchemaFormat, JsonText, RawFormat, RawTool, RawToolChoice
 from isthmusd.core.profile import StructuredOutput
 from isthmusd.core.request import Operation
 from isthmusd.dialects.anthropic import CALLED
@@ -325,3 +325,9 @@ def test_forms_of_anthropic_pass() -> None:
         "effort": "low",
         "format": native,
     }
+
+
+def test_form_that_is_no_object_is_lost() -> None:
+    request = ChatRequest(model="m", messages=(HI,), response_format=RawFormat(json=JsonText("[]")))
+
+    assert send(request).losses == ["response_format"]
