@@ -200,7 +200,7 @@ def test_tasks_have_an_owner() -> None:
 
 
 def test_providers_are_never_told_apart_by_name() -> None:
-    names = set(catalog.env_prefixes())
+    names = set(catalog.CATALOG)
 
     def judge(source: Source) -> Iterator[str]:
         if source.path.startswith(f"{SERVER}/providers/"):

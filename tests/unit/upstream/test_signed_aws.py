@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from isthmusd.upstream.registry import Upstreams
 
 from tests.fakes.answers import whole
 from tests.fakes.aws import assumed_role, denied, signed_by
+from tests.fakes.environment import environment
 from tests.fakes.provider import FakeProvider
 
 SECRETS = {"AKIDOWN": "own-secret/+", "ASIAROLE": "role-secret", "AKIDFILE": "file-secret", "AKIDNEW": "new-secret"}
@@ -33,12 +34,15 @@ ARN = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.cla
 
 
 @pytest.fixture(autouse=True)
-def no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+def environ(tmp_path: Path) -> Iterator[MutableMapping[str, str]]:
+    """What botocore reads by itself: nothing of this machine, and what a test says."""
+    names = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with environment(names, without="AWS_") as changed:
+        yield changed
 
 
 @pytest.fixture
@@ -49,9 +53,9 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture
-async def sts(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeProvider]:
+async def sts(environ: MutableMapping[str, str]) -> AsyncIterator[FakeProvider]:
     async with FakeProvider() as fake:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{fake.port}")
+        environ["AWS_ENDPOINT_URL_STS"] = f"http://127.0.0.1:{fake.port}"
         yield fake
 
 
@@ -157,10 +161,10 @@ async def test_streamed_body_is_refused_before_anything_is_sent(provider: FakePr
 
 
 async def test_keys_of_the_environment_are_found(
-    provider: FakeProvider, upstream: Upstreams, monkeypatch: pytest.MonkeyPatch
+    provider: FakeProvider, upstream: Upstreams, environ: MutableMapping[str, str]
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDFILE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS["AKIDFILE"])
+    environ["AWS_ACCESS_KEY_ID"] = "AKIDFILE"
+    environ["AWS_SECRET_ACCESS_KEY"] = SECRETS["AKIDFILE"]
 
     await send(upstream, call(provider, signing=AwsSigning(region="r")))
 
@@ -244,10 +248,10 @@ async def test_role_that_may_not_be_assumed_is_not_tried_per_call(
 
 
 async def test_token_service_that_is_down_is_no_misconfiguration(
-    provider: FakeProvider, upstream: Upstreams, monkeypatch: pytest.MonkeyPatch
+    provider: FakeProvider, upstream: Upstreams, environ: MutableMapping[str, str]
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    environ["AWS_ENDPOINT_URL_STS"] = "http://127.0.0.1:1"
+    environ["AWS_MAX_ATTEMPTS"] = "1"
 
     with pytest.raises(Unreachable):
         await send(upstream, call(provider, signing=ROLE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,6 +21,7 @@ from isthmusd.core.signing import EntraSigning, GoogleSigning, Signing
 from isthmusd.upstream.registry import Upstreams
 
 from tests.fakes.answers import Answer, whole
+from tests.fakes.environment import environment
 from tests.fakes.provider import FakeProvider
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -28,6 +29,13 @@ PRIVATE = KEY.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
 PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture(autouse=True)
+def environ() -> Iterator[MutableMapping[str, str]]:
+    """What google-auth reads by itself."""
+    with environment({"NO_GCE_CHECK": "true"}, without="GOOGLE_") as changed:
+        yield changed
 
 
 @pytest.fixture
@@ -232,12 +240,12 @@ async def test_application_default_credentials_are_found(
     provider: FakeProvider,
     service: FakeProvider,
     upstream: Upstreams,
-    monkeypatch: pytest.MonkeyPatch,
+    environ: MutableMapping[str, str],
     tmp_path: Path,
 ) -> None:
     (tmp_path / "adc.json").write_text(google(service).service_account or "")
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
-    monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "payer")
+    environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(tmp_path / "adc.json")
+    environ["GOOGLE_CLOUD_QUOTA_PROJECT"] = "payer"
     headers = (("x-goog-user-project", "callers"), ("X-Other", "kept"))
 
     await send(upstream, provider, GoogleSigning(), headers=headers)
@@ -248,9 +256,9 @@ async def test_application_default_credentials_are_found(
 
 
 async def test_no_application_default_credentials_is_the_operators_fault(
-    provider: FakeProvider, upstream: Upstreams, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    provider: FakeProvider, upstream: Upstreams, environ: MutableMapping[str, str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(tmp_path / "none.json")
 
     with pytest.raises(Misconfigured) as caught:
         await send(upstream, provider, GoogleSigning())
