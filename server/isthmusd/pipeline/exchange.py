@@ -24,6 +24,7 @@ from isthmusd.core.replay import replay
 from isthmusd.core.request import Inbound, Loss, Operation
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
+from isthmusd.core.vectors import as_asked
 from isthmusd.dialects import registry
 from isthmusd.dialects.base import Called, Encoded, Identity, Relay, Request, Served, StreamDecoder
 from isthmusd.dialects.translation import Translation
@@ -217,7 +218,8 @@ def _straight(sides: _Sides, request: Request, media: Held) -> Exchange | MediaN
             return _translated(sides, with_bytes(request, profile, media), streams)
         case EmbeddingRequest():
             parts = fan_out.split(request, profile.embeddings_per_request)
-            bridge = _Bridge(join=partial(fan_out.join, parts), mapper=lambda: list)
+            wanted = request.encoding_format
+            bridge = _Bridge(join=lambda answers: as_asked(fan_out.join(parts, answers), wanted), mapper=lambda: list)
             return sides.exchange(bridge, tuple(sides.encode(part, streams) for part in parts), streams)
         case _:
             return _translated(sides, request, streams)

@@ -55,7 +55,7 @@ def test_cohere_takes_several_texts_and_members_of_its_own() -> None:
         "input_type": "search_query",
         "truncate": "END",
     }
-    assert lost == ["user", "encoding_format", "odd"]
+    assert lost == ["user", "odd"]
 
 
 def test_titan_takes_members_of_its_own() -> None:

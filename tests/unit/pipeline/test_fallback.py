@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -275,3 +277,13 @@ def test_a_part_that_fails_fails_the_attempt_and_another_target_is_asked_for_all
     assert world.hosts == ["few", "few", "two"]
     assert world.draft.attempts[0].error == Garbled("x").code
     assert reply.provenance.provider == "two"
+
+
+def test_vectors_come_in_the_form_asked_for_though_the_target_gives_numbers() -> None:
+    world = World(vectors(1), vectors(1), targets=(FEW,))
+    body = msgspec.json.encode({"model": "x", "input": ["a", "b"], "encoding_format": "base64"})
+
+    _, answer = play(world.ask(body, "embedding"))
+
+    first, second = (vector["embedding"] for vector in msgspec.json.decode(answer)["data"])
+    assert struct.unpack("<f", base64.b64decode(first)) == struct.unpack("<f", base64.b64decode(second)) == (0.0,)

@@ -100,8 +100,8 @@ def encode_embedding_request(request: EmbeddingRequest, model: str, profile: Pro
     }
     if request.user is not None:
         losses.append(Loss(field="user", reason="Bedrock has no such field"))
-    if request.encoding_format not in (None, "float"):
-        losses.append(Loss(field="encoding_format", reason="Bedrock gives vectors as numbers"))
+    if request.encoding_format not in (None, "float", "base64"):
+        losses.append(Loss(field="encoding_format", reason="vectors come as 'float' or 'base64'"))
     lose_members(request.extra, "", losses, embedder.natives)
     natives = tuple((name, text) for name, text in request.extra if name in embedder.natives and text != "null")
     body = msgspec.json.encode(drop_none(members, natives))
