@@ -4,7 +4,7 @@
 #   make test [PYTEST_ARGS="-k stream"]           set up and run every check
 #
 # Other targets: lint types layers typescript protos-check unit (parts of test); test-clients, test-real (a real llama.cpp),
-# soak (minutes); bench [BENCH_ARGS=--help]; clients, protos (generate); format, clean.
+# soak (minutes); bench [BENCH_ARGS=--help]; clients, protos, docs (generate); format, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ PYTEST := ISTHMUS_STRICT_SKIPS=1 $(BIN)/python -m pytest
 CODE := server clients/python bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types layers typescript unit soak test-clients test-real format clean
+.PHONY: help serve test lint types layers typescript unit soak test-clients test-real docs format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
@@ -100,6 +100,9 @@ test-clients: $(STAMPS)/test typescript
 
 test-real: $(STAMPS)/real
 	$(PYTEST) -m real tests/real $(PYTEST_ARGS)
+
+docs: $(STAMPS)/run
+	$(BIN)/python -m isthmusd.cli.catalog_page > docs/providers.md
 
 format: $(STAMPS)/test
 	$(BIN)/ruff check --fix --select I $(CODE)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from isthmusd.cli import check, serve
+from isthmusd.cli import check, models, providers, serve
 
 DISTRIBUTION = "isthmus-gateway"
 
-COMMANDS = (serve.register, check.register)
+COMMANDS = (serve.register, check.register, providers.register, models.register)
 """A subcommand's file has `register(app)`; adding one is adding a line."""
 
 app = typer.Typer(name="isthmus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

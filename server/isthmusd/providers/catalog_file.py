@@ -25,7 +25,9 @@ class Quirk(msgspec.Struct, forbid_unknown_fields=True):
     link: str
 
 
-class _Variant(msgspec.Struct, forbid_unknown_fields=True):
+class Variant(msgspec.Struct, forbid_unknown_fields=True):
+    """A host as it is for some models, as the file says it."""
+
     models: tuple[str, ...]
     dialect: str | None = None
     profiles: tuple[str, ...] = ()
@@ -33,7 +35,9 @@ class _Variant(msgspec.Struct, forbid_unknown_fields=True):
     paths: dict[str, str] = {}
 
 
-class _Host(msgspec.Struct, forbid_unknown_fields=True):
+class Host(msgspec.Struct, forbid_unknown_fields=True):
+    """A host, as the file says it."""
+
     base_url: str
     docs: str
     dialect: str = "openai"
@@ -48,14 +52,14 @@ class _Host(msgspec.Struct, forbid_unknown_fields=True):
     quirks: tuple[Quirk, ...] = ()
     flavours: dict[Flavour, tuple[str, ...]] = {}
     paths: dict[str, str] = {}
-    variants: tuple[_Variant, ...] = ()
+    variants: tuple[Variant, ...] = ()
     params: dict[str, Param] = {}
     cases: tuple[Case, ...] = ()
     signing: SigningKind | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    providers: dict[str, _Host]
+    providers: dict[str, Host]
     foreign_key_prefixes: dict[str, tuple[str, ...]] = {}
 
 
@@ -67,6 +71,7 @@ Profiles = Mapping[str, tuple[Quirk, ...]]
 class Catalog:
     """What the files say."""
 
+    hosts: Mapping[str, Host]
     providers: Mapping[str, Provider]
     profiles: Profiles
     foreign_key_prefixes: Mapping[str, str]
@@ -81,6 +86,7 @@ def parse(text: str, profiles: str = "") -> Catalog:
     known = msgspec.convert(tomllib.loads(profiles), dict[str, tuple[Quirk, ...]])
     setups = {name: _setup(name, host) for name, host in read.providers.items()}
     return Catalog(
+        hosts=read.providers,
         profiles=known,
         providers={name: _provider(name, host, known, setups[name]) for name, host in read.providers.items()},
         foreign_key_prefixes={
@@ -97,7 +103,7 @@ def packaged() -> Catalog:
     return parse(*((folder / name).read_text(encoding="utf-8") for name in ("catalog.toml", "profiles.toml")))
 
 
-def _setup(name: str, host: _Host) -> Setup:
+def _setup(name: str, host: Host) -> Setup:
     return Setup(
         base_url=host.base_url,
         env=host.env or name.upper(),
@@ -108,7 +114,7 @@ def _setup(name: str, host: _Host) -> Setup:
     )
 
 
-def _provider(name: str, host: _Host, known: Profiles, setup: Setup) -> Provider:
+def _provider(name: str, host: Host, known: Profiles, setup: Setup) -> Provider:
     base = Provider(
         name=name,
         base_url=host.base_url,
@@ -127,7 +133,7 @@ def _provider(name: str, host: _Host, known: Profiles, setup: Setup) -> Provider
     return replace(base, variants=variants)
 
 
-def _variant(base: Provider, variant: _Variant, known: Profiles) -> Provider:
+def _variant(base: Provider, variant: Variant, known: Profiles) -> Provider:
     return replace(
         base,
         dialect=variant.dialect or base.dialect,
