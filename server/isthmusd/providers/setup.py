@@ -121,11 +121,15 @@ class GoogleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntraOptions:
-    """An application of Microsoft Entra. All three are needed."""
+    """An application of Microsoft Entra. Its tenant, id and secret are all needed."""
 
     tenant_id: str | None = None
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
+    authority: str | None = None
+    """Where tokens are asked for; sovereign clouds have their own (`https://login.microsoftonline.us`)."""
+    scope: str | None = None
+    """What tokens are for, in sovereign clouds (`https://cognitiveservices.azure.us/.default`)."""
 
 
 SigningOptions = AwsOptions | GoogleOptions | EntraOptions
@@ -205,7 +209,9 @@ def _signing(path: str, options: SigningOptions | None, values: Mapping[str, str
             _demand_json(f"{path}.google.service_account", options.service_account)
             return GoogleSigning(service_account=options.service_account)
         case EntraOptions(tenant_id=str(tenant), client_id=str(client), client_secret=str(secret)):
-            return EntraSigning(tenant_id=tenant, client_id=client, client_secret=secret)
+            changed = {"authority": options.authority and options.authority.rstrip("/"), "scope": options.scope}
+            signing = EntraSigning(tenant_id=tenant, client_id=client, client_secret=secret)
+            return replace(signing, **{name: value for name, value in changed.items() if value})
         case EntraOptions():
             raise ConfigurationError(f"{path}.entra: needs tenant_id, client_id and client_secret")
 
