@@ -11,9 +11,10 @@ import msgspec
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatResponse, Choice, Message, RawToolCall, ToolCall
-from isthmusd.dialects.openai.errors import answer_fault, raise_if_error
+from isthmusd.dialects.openai.errors import raise_if_error
 from isthmusd.dialects.openai.message import decode_message, encode_answer
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none, raw_or_none
 
 

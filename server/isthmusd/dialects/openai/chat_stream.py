@@ -29,9 +29,9 @@ from isthmusd.dialects.openai.chat_response import tool_call_id
 from isthmusd.dialects.openai.chunk_decoder import ChunkDecoder
 from isthmusd.dialects.openai.chunk_encoder import ChunkEncoder, Delta, unstarted
 from isthmusd.dialects.openai.content import decode_content
-from isthmusd.dialects.openai.errors import answer_fault
 from isthmusd.dialects.openai.thinking import BLOCKS, encode_blocks, take_blocks, take_reasoning
 from isthmusd.dialects.openai.tools import arguments_of
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none, json_text
 
 

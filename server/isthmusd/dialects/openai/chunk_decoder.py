@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import Extra, JsonText
-from isthmusd.core.errors import Garbled, Interrupted, UpstreamError
+from isthmusd.core.errors import Garbled, UpstreamError
 from isthmusd.core.events import ChoiceEnd, End, Event, LogprobsDelta, RawDelta, StreamStart, UsageReport
 from isthmusd.core.profile import Profile
 from isthmusd.core.usage import Usage
-from isthmusd.dialects.openai.errors import answer_fault, decode_stream_error
+from isthmusd.dialects.openai.errors import decode_stream_error
 from isthmusd.dialects.openai.usage import decode_usage
+from isthmusd.framing.failures import answer_fault, ended_early
 from isthmusd.framing.fields import Fields
 from isthmusd.framing.sse import SseReader
 
@@ -29,11 +30,6 @@ _EMPTY = frozenset({"null", "{}"})
 
 _HOP_ONLY = "obfuscation"
 """Padding against eavesdroppers, https://platform.openai.com/docs/api-reference/chat-streaming: says nothing."""
-
-
-def ended_early() -> Interrupted:
-    """Make the failure of a stream that stopped without its terminator."""
-    return Interrupted("The provider's stream ended early: the answer is incomplete; try again.")
 
 
 class ChunkDecoder:

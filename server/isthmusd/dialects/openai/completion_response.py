@@ -9,8 +9,9 @@ import msgspec
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.completion import CompletionChoice, CompletionResponse
-from isthmusd.dialects.openai.errors import answer_fault, raise_if_error
+from isthmusd.dialects.openai.errors import raise_if_error
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none, raw_or_none
 
 

@@ -12,11 +12,12 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Encoded
-from isthmusd.dialects.openai.errors import answer_fault, raise_if_error, request_fault
+from isthmusd.dialects.openai.errors import raise_if_error, request_fault
 from isthmusd.dialects.openai.fitting import fitted
 from isthmusd.dialects.openai.stream_options import carried_extra
 from isthmusd.dialects.openai.texts import decode_inputs
 from isthmusd.dialects.openai.usage import decode_usage, encode_usage
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none
 
 PATH = "/embeddings"

@@ -14,7 +14,6 @@ from isthmusd.core.request import Peeked
 
 _NULL = msgspec.Raw(b"null")
 _TAKES_ANY_TEXT = frozenset({EarlierThinking.REASONING_CONTENT, EarlierThinking.BLOCKS})
-_THOUGHTS = (b'"reasoning_content"', b'"thinking_blocks"')
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -58,7 +57,9 @@ def can_pass(body: bytes, peeked: Peeked, profile: Profile) -> bool:
 def _has_wrong_message(body: bytes, peeked: Peeked, profile: Profile) -> bool:
     developer = not profile.accepts_developer_role and b'"developer"' in body
     named = not profile.accepts_message_names and b'"name"' in body
-    thoughtful = profile.earlier_thinking not in _TAKES_ANY_TEXT and any(word in body for word in _THOUGHTS)
+    thoughtful = profile.earlier_thinking not in _TAKES_ANY_TEXT and (
+        b'"reasoning_content"' in body or b'"thinking_blocks"' in body
+    )
     if not (developer or named or thoughtful):
         return False
     return any(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from isthmusd.core.errors import Garbled, GatewayError, UpstreamError
 from isthmusd.core.usage import Usage, estimate
-from isthmusd.dialects.openai.chunk_decoder import ended_early
+from isthmusd.framing.failures import ended_early
 from isthmusd.framing.sse import SseEvent, SseReader
 
 

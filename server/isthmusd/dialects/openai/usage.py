@@ -8,7 +8,7 @@ import msgspec
 
 from isthmusd.core.chat import Extra
 from isthmusd.core.usage import Usage
-from isthmusd.dialects.openai.errors import answer_fault
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none, json_text
 
 _PROMPT_DETAILS = "prompt_tokens_details"
