@@ -104,7 +104,7 @@ async def test_forward_uses_the_picked_credential_and_no_other(targets: Pair) ->
     picked = await ask(targets.url, "/v1/files", method="GET", headers=(("x-isthmus-endpoint", "green"),))
     await ask(targets.url, "/v1/moderate", chat("sturdy"))
 
-    assert picked.status == 200
+    assert (picked.status, picked.headers["x-isthmus-endpoint"]) == (200, "green")
     assert keys_since(targets, start) == [GREEN, BLUE]
 
 

@@ -251,14 +251,16 @@ async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Ta
 
 def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[travelling.Pairs, Provenance]:
     """Say towards the caller where an answer comes from."""
-    endpoint = target.endpoint
-    named = (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
-    pairs = (*travelling.returned_from_model(headers), *named, *travelling.losses_header(losses))
+    pairs = (
+        *travelling.returned_from_model(headers),
+        *travelling.endpoint_headers(target.endpoint),
+        *travelling.losses_header(losses),
+    )
     provenance = Provenance(
         attempts=1,
         provider=target.provider.name,
         model=target.model,
-        endpoint=endpoint,
+        endpoint=target.endpoint,
         upstream_request_id=first(headers, "x-request-id"),
         losses=losses,
     )

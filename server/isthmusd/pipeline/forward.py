@@ -68,7 +68,10 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
                     observer = UsageObserver(path.path, answer.headers, target.provider.profile)
                     yield Forwarded(
                         status=answer.status,
-                        headers=travelling.returned_by_forward(answer.headers),
+                        headers=(
+                            *travelling.returned_by_forward(answer.headers),
+                            *travelling.endpoint_headers(target.endpoint),
+                        ),
                         content_type=travelling.printable(first(answer.headers, "content-type") or ""),
                         chunks=_chunks(gateway, call, answer, observer, draft),
                         draft=draft,

@@ -125,6 +125,11 @@ def returned_by_forward(headers: Headers) -> Pairs:
     )
 
 
+def endpoint_headers(endpoint: str | None) -> Pairs:
+    """Name the gateway's credential that paid, if it has a name."""
+    return (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
+
+
 def losses_header(losses: tuple[Loss, ...]) -> Pairs:
     """List what could not be expressed, by field, in one header of bounded size."""
     if not losses:

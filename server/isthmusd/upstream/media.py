@@ -118,7 +118,8 @@ class MediaClient:
             url = _parsed(text.strip())
             url = url if base is None else base.join(url)
             host, port = url.host, url.port
-        except ValueError:
+        except (ValueError, IndexError):
+            # yarl looks for the end of some bracketed hosts beyond it: `https://[]@`.
             raise InvalidRequest(BAD_URL) from None
         if url.scheme not in {"http", "https"} or not host or port is None:
             raise InvalidRequest(BAD_URL)

@@ -68,7 +68,11 @@ def test_a_call_without_a_body_goes_to_the_default_provider() -> None:
     assert sent.headers == (("authorization", "Bearer sk-ours"),)
     assert built.upstream.decoded == [False]
     assert (forwarded.status, forwarded.content_type, chunks) == (200, "application/json", [b'{"data": []}'])
-    assert forwarded.headers == (("x-request-id", "req_up"),)
+    assert forwarded.headers == (
+        ("x-request-id", "req_up"),
+        ("x-isthmus-endpoint", "main"),
+        ("x-bt-used-endpoint", "main"),
+    )
     assert built.journal.only.end is EndReason.COMPLETE
     assert built.journal.only.model is None
     assert built.journal.only.attempts[0].upstream_request_id == "req_up"

@@ -194,6 +194,7 @@ async def test_a_loop_of_redirects_ends(server: FakeProvider) -> None:
     [
         ("ftp://example.com/a", "has no valid http or https URL"),
         ("http:///a", "has no valid http or https URL"),
+        ("https://[]@", "has no valid http or https URL"),
         ("http://example.com:99999/", "has no valid http or https URL"),
         ("https://user@example.com/", "has a URL with a user name or password, which is not sent"),
         ("https://example.com:8443/", "is at a port that is not allowed"),
