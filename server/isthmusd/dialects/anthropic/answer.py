@@ -33,8 +33,8 @@ from isthmusd.core.events import (
 )
 from isthmusd.dialects.anthropic.blocks import CONTENT_BLOCKS
 from isthmusd.dialects.anthropic.citations import Citations, written
-from isthmusd.dialects.anthropic.errors import answer_fault
 from isthmusd.dialects.anthropic.usage import decode_usage, tier_of
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, json_text
 
 FINISH_REASONS = {

@@ -9,7 +9,8 @@ from isthmusd.core.chat import ChatResponse
 from isthmusd.core.collect import collect_chat
 from isthmusd.core.events import Event
 from isthmusd.dialects.anthropic.answer import AnswerReader
-from isthmusd.dialects.anthropic.errors import answer_fault, decode_stream_error
+from isthmusd.dialects.anthropic.errors import decode_stream_error
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields
 
 

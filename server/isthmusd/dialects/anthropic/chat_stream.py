@@ -9,10 +9,11 @@ from __future__ import annotations
 import msgspec
 
 from isthmusd.core.call import Stamp
-from isthmusd.core.errors import Garbled, Interrupted, UpstreamError
+from isthmusd.core.errors import Garbled, UpstreamError
 from isthmusd.core.events import Event
 from isthmusd.dialects.anthropic.answer import AnswerReader
-from isthmusd.dialects.anthropic.errors import answer_fault, decode_stream_error
+from isthmusd.dialects.anthropic.errors import decode_stream_error
+from isthmusd.framing.failures import answer_fault, ended_early
 from isthmusd.framing.fields import Fields, json_text
 from isthmusd.framing.sse import SseReader
 
@@ -71,7 +72,7 @@ class EventDecoder:
             self._take(last.data, events)
         # An event whose empty line is missing counts if it is whole; else it was cut.
         if not self.ended and (self.failure is None or isinstance(self.failure, Garbled)):
-            self.failure = Interrupted("The provider's stream ended early: the answer is incomplete; try again.")
+            self.failure = ended_early()
         return events
 
     @property

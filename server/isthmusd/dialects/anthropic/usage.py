@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from isthmusd.core.usage import Usage
-from isthmusd.dialects.anthropic.errors import answer_fault
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields
 
 TIERS = {"standard": "default", "priority": "priority"}

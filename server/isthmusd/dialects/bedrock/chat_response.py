@@ -11,7 +11,7 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatResponse
 from isthmusd.core.collect import collect_chat
 from isthmusd.dialects.bedrock.answer import SERVER_TOOL, Answer
-from isthmusd.dialects.bedrock.errors import answer_fault
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, json_text, kind_of, read_text
 
 _NO_INPUT = msgspec.Raw(b"{}")

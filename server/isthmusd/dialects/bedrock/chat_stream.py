@@ -16,8 +16,9 @@ from isthmusd.core.errors import UpstreamError
 from isthmusd.core.events import End, Event
 from isthmusd.core.profile import Profile
 from isthmusd.dialects.bedrock.answer import SERVER_TOOL, Answer
-from isthmusd.dialects.bedrock.errors import answer_fault, decode_exception, ended_early
+from isthmusd.dialects.bedrock.errors import decode_exception
 from isthmusd.framing.eventstream import EventMessage, EventstreamReader
+from isthmusd.framing.failures import answer_fault, ended_early
 from isthmusd.framing.fields import Fields
 
 _ABSENT = msgspec.Raw(b"")

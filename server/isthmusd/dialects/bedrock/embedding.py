@@ -20,8 +20,8 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Encoded
-from isthmusd.dialects.bedrock.errors import answer_fault
 from isthmusd.dialects.bedrock.marks import Block, lose_members
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none
 
 Vector = tuple[float, ...]

@@ -6,26 +6,14 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 
 import msgspec
 
-from isthmusd.core.errors import (
-    Garbled,
-    Interrupted,
-    KeyRejected,
-    Overloaded,
-    Rejected,
-    Throttled,
-    TimedOut,
-    Told,
-    UpstreamError,
-)
+from isthmusd.core.errors import UpstreamError
 from isthmusd.core.headers import Headers, first
-
-MAX_MESSAGE = 2_000
+from isthmusd.framing.failures import Said, clean, failure, retry_after_s
 
 _STATUS = {
     "AccessDeniedException": 403,
@@ -56,22 +44,8 @@ _STATUS = {
 """Type of an error to the status that says what it is: AWS answers some bad signatures with 400, and an exception in a
 stream has no status at all."""
 
-_BY_STATUS: dict[int, type[UpstreamError]] = {
-    401: KeyRejected,
-    403: KeyRejected,
-    408: TimedOut,
-    # The model failed, not the request: another attempt may do.
-    424: Overloaded,
-    429: Throttled,
-    504: TimedOut,
-}
-"""What is not in here: 4xx is Rejected, 5xx Overloaded."""
-
 _NO_MODEL = re.compile("model identifier is invalid|model ID is not supported", re.IGNORECASE)
 """Bedrock answers unknown models with 404 if they once were, else with 400 and such words."""
-
-_SECRET = re.compile(r"\bBearer\s+\S{6,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bABSK[\w+/=]{8,}|\bbedrock-api-key-\S{8,}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class _Body(msgspec.Struct):
@@ -85,78 +59,36 @@ class _Body(msgspec.Struct):
     original_message: str | None = msgspec.field(name="originalMessage", default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    status: int
-    type: str | None
-    message: str | None
-    request_id: str | None = None
-    retry_after_s: float | None = None
-
-
-def answer_fault(message: str, param: str) -> Garbled:
-    """Blame the provider for a field of its answer."""
-    del param  # the message names the field; `param` would point the caller at his own request
-    return Garbled(f"The provider's answer broke its format: {message}")
-
-
-def ended_early() -> Interrupted:
-    """Make the failure of a stream that stopped before its message did."""
-    return Interrupted("The provider's stream ended early: the answer is incomplete; try again.")
-
-
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     """Read an error answer."""
-    said = _read(body)
-    kind = _type_of(first(headers, "x-amzn-errortype") or said.kind or said.code)
-    return _error_of(
-        _Said(
-            status=_STATUS.get(kind or "", status) if status == 400 else status,
-            type=kind,
-            message=_clean(said.message or said.shouted),
-            request_id=first(headers, "x-amzn-requestid"),
-            retry_after_s=_retry_after_s(headers),
-        ),
-        status,
-    )
+    read = _read(body)
+    kind = _type_of(first(headers, "x-amzn-errortype") or read.kind or read.code)
+    said = _said(kind, clean(read.message or read.shouted), first(headers, "x-amzn-requestid"), retry_after_s(headers))
+    meant = _STATUS.get(kind or "", status) if status == 400 else status
+    return _error_of(meant, replace(said, status=status))
 
 
 def decode_exception(kind: str, payload: bytes) -> UpstreamError:
     """Read an exception in a stream: `throttlingException` and its like."""
-    said = _read(payload)
+    read = _read(payload)
     named = _type_of(kind[:1].upper() + kind[1:])
     status = _STATUS.get(named or "", 500)
-    if status == 424 and said.original_status is not None and 400 <= said.original_status <= 599:
+    if status == 424 and read.original_status in (408, 429, 503, 504):
         # What the model's own server said; only that it is busy or slow is worth more than that the model failed.
-        status = said.original_status if said.original_status in (408, 429, 503, 504) else 424
-    message = _clean(said.original_message or said.message or said.shouted)
-    return _error_of(_Said(status=status, type=named, message=message), status)
+        status = read.original_status
+    return _error_of(status, _said(named, clean(read.original_message or read.message or read.shouted)))
 
 
-def _error_of(said: _Said, status: int) -> UpstreamError:
-    """`status` is what was answered, `said.status` what it means."""
-    if not 400 <= status <= 599:
-        told = Told(status=status, request_id=said.request_id, detail=said.message)
-        return Garbled(f"The provider gave an unexpected answer (HTTP {status}); try again.", told=told)
-    kind = _BY_STATUS.get(said.status, Rejected if said.status < 500 else Overloaded)
-    caused_by_caller = kind is Rejected
-    told = Told(
-        status=status,
-        type=said.type if caused_by_caller else None,
-        request_id=said.request_id,
-        detail=": ".join(part for part in (said.type, said.message) if part) or None,
-    )
-    message = said.message or f"The provider refused the request (HTTP {said.status})."
-    if kind in (Overloaded, TimedOut):
-        message = f"The provider failed (HTTP {said.status}); try again."
-    unknown_model = caused_by_caller and (said.status == 404 or _NO_MODEL.search(message) is not None)
-    return kind(
-        message,
-        code="model_not_found" if unknown_model else None,
-        http_status=said.status if caused_by_caller else None,
-        retry_after_s=said.retry_after_s,
-        told=told,
-    )
+def _said(kind: str | None, message: str | None, request_id: str | None = None, wait_s: float | None = None) -> Said:
+    detail = ": ".join(part for part in (kind, message) if part) or None
+    return Said(message=message, type=kind, detail=detail, request_id=request_id, retry_after_s=wait_s)
+
+
+def _error_of(status: int, said: Said) -> UpstreamError:
+    error = failure(status, said)
+    if status == 404 or (status == 400 and _NO_MODEL.search(error.message) is not None):
+        error.code = "model_not_found"
+    return error
 
 
 def _read(body: bytes) -> _Body:
@@ -170,19 +102,4 @@ def _read(body: bytes) -> _Body:
 def _type_of(name: str | None) -> str | None:
     """AWS writes `ThrottlingException:http://internal...` and `com.amazon.coral.service#ThrottlingException`."""
     plain = (name or "").partition(":")[0].rpartition("#")[2].strip()
-    return _clean(plain[:200])
-
-
-def _clean(text: str | None) -> str | None:
-    """Make a provider's text fit to be shown: no secrets, no control characters, not too long."""
-    shown = _SECRET.sub("[redacted]", _CONTROL.sub(" ", (text or "")[: MAX_MESSAGE * 2])).strip()
-    return shown[:MAX_MESSAGE] or None
-
-
-def _retry_after_s(headers: Headers) -> float | None:
-    """Read the wait; a date is not understood, since that needs a clock."""
-    try:
-        seconds = float(first(headers, "retry-after") or -1.0)
-    except ValueError:
-        return None
-    return seconds if seconds >= 0 and math.isfinite(seconds) else None
+    return clean(plain[:200])

@@ -14,11 +14,12 @@ import msgspec
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatResponse, Choice, JsonText, Message, Part, RawPart, TextPart, ThinkingPart, ToolCall
 from isthmusd.dialects.cohere.answer import Answer, call_id
-from isthmusd.dialects.cohere.errors import answer_fault, unfinished
+from isthmusd.dialects.cohere.errors import unfinished
 from isthmusd.dialects.cohere.finish import finish
 from isthmusd.dialects.cohere.logprobs import Item, openai_logprobs
 from isthmusd.dialects.cohere.messages import PLAN
 from isthmusd.dialects.cohere.usage import decode_usage
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, json_text
 
 _LOGPROBS = msgspec.json.Decoder(list[Item])

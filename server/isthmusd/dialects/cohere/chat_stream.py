@@ -31,10 +31,11 @@ from isthmusd.dialects.cohere.chunks import (
     ToolCallStart,
     ToolPlanDelta,
 )
-from isthmusd.dialects.cohere.errors import answer_fault, ended_early, unfinished
+from isthmusd.dialects.cohere.errors import unfinished
 from isthmusd.dialects.cohere.finish import finish
 from isthmusd.dialects.cohere.logprobs import Item, openai_logprobs
 from isthmusd.dialects.cohere.usage import decode_usage
+from isthmusd.framing.failures import answer_fault, ended_early
 from isthmusd.framing.fields import json_text, kind_of
 from isthmusd.framing.sse import SseReader
 

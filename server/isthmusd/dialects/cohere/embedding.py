@@ -15,9 +15,9 @@ from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
-from isthmusd.dialects.cohere.errors import answer_fault
 from isthmusd.dialects.cohere.losses import lose, lose_extra, native_members
 from isthmusd.dialects.cohere.usage import decode_embedding_usage
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, drop_none, json_text, kind_of, read_text
 
 PATH = "/embed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from isthmusd.core.usage import Usage
-from isthmusd.dialects.cohere.errors import answer_fault
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, json_text, kind_of
 
 BILLED = "billed_units"

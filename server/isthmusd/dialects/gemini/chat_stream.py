@@ -10,7 +10,8 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.errors import Garbled, UpstreamError
 from isthmusd.core.events import Event
 from isthmusd.dialects.gemini.answer import Answer
-from isthmusd.dialects.gemini.errors import decode_stream_error, ended_early
+from isthmusd.dialects.gemini.errors import decode_stream_error
+from isthmusd.framing.failures import ended_early
 from isthmusd.framing.sse import SseEvent, SseReader
 
 MAX_EVENT_BYTES = 64 << 20

@@ -16,8 +16,9 @@ from isthmusd.core.errors import (
     UpstreamError,
 )
 from isthmusd.core.request import Operation
-from isthmusd.dialects.openai.errors import MAX_MESSAGE, decode_error, decode_stream_error, encode_error
+from isthmusd.dialects.openai.errors import decode_error, decode_stream_error, encode_error
 from isthmusd.dialects.registry import called
+from isthmusd.framing.failures import MAX_MESSAGE
 
 OPENAI = b'{"error":{"message":"Bad thing.","type":"invalid_request_error","param":"messages","code":"bad_thing"}}'
 
