@@ -209,6 +209,10 @@ def _signing(path: str, options: SigningOptions | None, values: Mapping[str, str
             _demand_json(f"{path}.google.service_account", options.service_account)
             return GoogleSigning(service_account=options.service_account)
         case EntraOptions(tenant_id=str(tenant), client_id=str(client), client_secret=str(secret)):
+            if options.authority is not None and not options.authority.startswith(("https://", "http://")):
+                raise ConfigurationError(
+                    f"{path}.entra.authority: not a URL; write it like https://login.microsoftonline.us"
+                )
             changed = {"authority": options.authority and options.authority.rstrip("/"), "scope": options.scope}
             signing = EntraSigning(tenant_id=tenant, client_id=client, client_secret=secret)
             return replace(signing, **{name: value for name, value in changed.items() if value})

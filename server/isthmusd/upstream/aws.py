@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -59,13 +59,13 @@ class AwsSigner:
         """Sign headers and body. Raises UpstreamError, and UnsupportedFeature where the body is not there to hash."""
         if streams:
             raise UnsupportedFeature(STREAMED)
+        headers = {name: value for name, value in outbound.headers if _is_signed(name.lower())}
+        if not all(value.isascii() for value in headers.values()):
+            raise InvalidRequest("the request has a header that cannot be signed: it must be ASCII")
         keys = await self._held.get()
-        signature = partial(_signature, self._signing, keys, outbound)
+        signature = partial(_signature, self._signing, keys, outbound, headers)
         large = len(outbound.body or b"") > LARGE_BODY_BYTES
-        try:
-            added = await asyncio.to_thread(signature) if large else signature()
-        except UnicodeEncodeError as error:
-            raise InvalidRequest("the request has a header that cannot be signed") from error
+        added = await asyncio.to_thread(signature) if large else signature()
         # Left in, a caller's own headers of these names would be sent beside ours.
         sent = with_headers(outbound, added, instead_of=SENT)
         return Signed(outbound=sent, refused=partial(self._refused, keys))
@@ -111,12 +111,11 @@ def _source(signing: AwsSigning) -> Credentials | None:
     return DeferredRefreshableCredentials(refresh_using=fetcher.fetch_credentials, method="assume-role")
 
 
-def _signature(signing: AwsSigning, keys: ReadOnlyCredentials, outbound: Outbound) -> dict[str, str]:
+def _signature(
+    signing: AwsSigning, keys: ReadOnlyCredentials, outbound: Outbound, headers: Mapping[str, str]
+) -> dict[str, str]:
     request: Any = AWSRequest(
-        method=outbound.method,
-        url=outbound.url,
-        data=outbound.body or b"",
-        headers={name: value for name, value in outbound.headers if _is_signed(name.lower())},
+        method=outbound.method, url=outbound.url, data=outbound.body or b"", headers=dict(headers)
     )
     SigV4Auth(keys, signing.service, signing.region).add_auth(request)
     return {name.lower(): value for name, value in request.headers.items() if name.lower() in SENT}

@@ -53,6 +53,6 @@ class Upstreams:
         upstream = self._by_scheme.get(outbound.url.partition(":")[0].lower())
         if upstream is None:
             raise Misconfigured("the provider's address is not valid; the gateway's operator must correct it")
-        if outbound.signing is not None and upstream is self._http:
-            upstream = self._signed
+        if outbound.signing is not None:
+            return self._signed.send(outbound, outbound.signing, upload, decode)
         return upstream.send(outbound, upload, decode)

@@ -76,12 +76,10 @@ class SignedUpstream:
 
     @asynccontextmanager
     async def send(
-        self, outbound: Outbound, upload: AsyncIterator[bytes] | None = None, decode: bool = True
+        self, outbound: Outbound, signing: Signing, upload: AsyncIterator[bytes] | None, decode: bool
     ) -> AsyncGenerator[HttpReply]:
         """Sign and send; see `pipeline.ports.Upstream`."""
-        signer = await self._signer(outbound.signing) if outbound.signing is not None else None
-        if signer is None:
-            raise Misconfigured("the call has nothing to be signed with")
+        signer = await self._signer(signing)
         signed = await signer.sign(outbound, streams=upload is not None)
         async with self._http.send(signed.outbound, upload, decode) as reply:
             if reply.status in signer.refusals:

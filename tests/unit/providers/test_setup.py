@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,6 +170,11 @@ def test_host_of_ones_own_may_be_signed_for() -> None:
         ("bedrock", {"aws": AwsOptions(access_key_id="a")}, "providers.bedrock.aws: access_key_id and secret"),
         ("bedrock", {"aws": AwsOptions(), "api_key": "hidden"}, "providers.bedrock: api_key and aws are two"),
         ("vertex", {"google": GoogleOptions(), "entra": ENTRA}, "providers.vertex: google and entra are two"),
+        (
+            "azure",
+            {"entra": replace(ENTRA, authority="login.example.com")},
+            "azure.entra.authority: not a URL",
+        ),
         ("azure", {"entra": EntraOptions(tenant_id="t")}, "providers.azure.entra: needs tenant_id, client_id and"),
         ("vertex", {"google": GoogleOptions(service_account="hidden.json")}, "to name the file, write file:PATH"),
         ("vertex", {"google": GoogleOptions(service_account="[]")}, "providers.vertex.google.service_account: not the"),

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from isthmusd.core.errors import Misconfigured, Unreachable, UnsupportedFeature
+from isthmusd.core.errors import InvalidRequest, Misconfigured, Unreachable, UnsupportedFeature
 from isthmusd.core.request import Outbound
 from isthmusd.core.signing import AwsSigning
 from isthmusd.upstream.aws import AwsSigner
@@ -157,6 +157,16 @@ async def test_streamed_body_is_refused_before_anything_is_sent(provider: FakePr
     with pytest.raises(UnsupportedFeature, match="signs whole bodies"):
         async with upstream.send(call(provider, body=None), pieces()):
             pass
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize("value", ["text/\udcff", "é", "\u2028"])
+async def test_header_that_cannot_be_signed_is_the_callers_fault(
+    provider: FakeProvider, upstream: Upstreams, value: str
+) -> None:
+    with pytest.raises(InvalidRequest):
+        await send(upstream, call(provider, headers=(("content-type", value),)))
+
     assert provider.requests == []
 
 

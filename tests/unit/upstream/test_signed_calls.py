@@ -175,13 +175,13 @@ async def test_azure_gets_a_token_of_entra(provider: FakeProvider, upstream: Ups
         providers:
           azure:
             base_url: {provider.url}
-            entra: {{tenant_id: x, client_id: c, client_secret: s, authority: "http://127.0.0.1:{provider.port}/", scope: y}}
+            entra: {{tenant_id: x, client_id: c, client_secret: s, scope: y, authority: "{provider.url}/"}}
     """)
 
     assert await text_of(gateway_of(upstream, {}, config), "azure/gpt") == "hello"
 
     asked, sent = provider.requests
-    assert (asked.path, b"scope=y" in asked.body) == ("/x/oauth2/v2.0/token", True)
+    assert (asked.path, b"scope=y" in asked.body) == ("/v1/x/oauth2/v2.0/token", True)
     assert (sent.path, sent.header("authorization")) == ("/v1/chat/completions", "Bearer t")
     assert sent.header("api-key") is None
 
