@@ -119,6 +119,8 @@ class Provider:
     """Name of the configured credential, shown in `x-isthmus-endpoint`."""
     api_key: str | None = field(default=None, repr=False)
     """The gateway's own secret there; None: callers bring theirs, or the host needs none."""
+    key_variable: str | None = None
+    """Environment variable that gives the gateway its key, for messages."""
     needs_key: bool = True
     key_prefixes: tuple[str, ...] = ()
     """Prefixes by which a key of this provider is told from others' (`sk-ant-`)."""

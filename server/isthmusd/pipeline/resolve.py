@@ -196,9 +196,10 @@ def _no_credential(provider: Provider) -> Unauthenticated:
             f"the provider {provider.name} is not ready: the gateway's operator must set {', '.join(provider.missing)}",
             code="no_provider_credential",
         )
+    variable = provider.key_variable or f"{provider.name.upper()}_API_KEY"
     return Unauthenticated(
-        f"no credential for the provider {provider.name}: configure {provider.name.upper()}_API_KEY on the "
-        "gateway, or send your own key of that provider",
+        f"no credential for the provider {provider.name}: configure {variable} on the gateway, or send your own key of "
+        "that provider",
         code="no_provider_credential",
     )
 

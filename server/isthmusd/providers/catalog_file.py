@@ -120,6 +120,7 @@ def _provider(name: str, host: Host, known: Profiles, setup: Setup) -> Provider:
         base_url=host.base_url,
         dialect=host.dialect,
         auth=host.auth,
+        key_variable=f"{setup.env}_API_KEY",
         needs_key=host.needs_key,
         key_prefixes=host.key_prefixes,
         models=host.models,

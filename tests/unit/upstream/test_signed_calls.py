@@ -202,6 +202,8 @@ async def test_azure_has_the_older_paths_too(provider: FakeProvider, upstream: U
         ({"AWS_PROFILE": "p"}, "bedrock/m", "providers.bedrock.params.region (or AWS_REGION, AWS_DEFAULT_REGION)"),
         ({"AZURE_API_KEY": "k"}, "azure/m", "providers.azure.params.resource"),
         ({}, "vertex/m", "VERTEX_PROJECT"),
+        ({}, "google/m", "GEMINI_API_KEY"),
+        ({"AWS_REGION": "r"}, "bedrock/m", "BEDROCK_API_KEY"),
     ],
 )
 async def test_call_to_what_is_incomplete_says_what_to_set(
