@@ -10,54 +10,55 @@ See docs/decisions/0009-requests-written-by-hand.md for what of aiohttp this rel
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from isthmusd.core.request import Outbound
+from isthmusd.upstream.conversation import Conversation
+from isthmusd.upstream.packing import UnpackedBody
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that say nothing of a body if they have none: RFC 9110, section 8.6."""
 OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"})
 """Headers that say where the request ends, or that it is none: nobody above decides them."""
-MAX_HEADER_BYTES = 65_536
-READ_BUFFER_BYTES = 131_072
-"""Reading pauses at twice as much, so a slow caller's back-pressure reaches the provider."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"/[!-~]*")
 _ORIGIN = re.compile(r"https?://[^/?#@\\\s]+(?=[/?#]|\Z)", re.IGNORECASE)
 
 
-class DirectAnswer:
-    """An answer whose body is still to be read. The connection returns to the pool by itself at the body's end."""
+class DirectAnswer(Protocol):
+    """An answer whose body is still to be read."""
 
-    __slots__ = ("_connection", "content", "headers", "status")
+    @property
+    def status(self) -> int: ...
 
-    def __init__(
-        self, connection: Connection, status: int, headers: CIMultiDictProxy[str], content: StreamReader
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.content = content
-        self._connection: Connection | None = connection
-        content.on_eof(self._release)
+    @property
+    def headers(self) -> CIMultiDictProxy[str]: ...
+
+    @property
+    def content(self) -> Content: ...
 
     def close(self) -> None:
         """Close the connection, unless the body's end was seen."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        ...
 
-    def _release(self) -> None:
-        if self._connection is not None:
-            self._connection.release()
-            self._connection = None
+
+class Content(Protocol):
+    """A body that is read once. aiohttp's streams fit, too."""
+
+    total_bytes: int
+
+    async def readany(self) -> bytes: ...
+
+    def read_nowait(self) -> bytes: ...
+
+    def is_eof(self) -> bool: ...
 
 
 class DirectWay:
@@ -71,17 +72,26 @@ class DirectWay:
     async def ask(self, outbound: Outbound, decode: bool) -> DirectAnswer:
         """Send, and wait for the answer's headers. Raises what aiohttp raises; ValueError if HTTP cannot carry it."""
         origin, target = split_url(outbound.url)
-        request = self._origin(origin)
-        written = write_head(outbound, target, request.headers["Host"])
+        place = self._origin(origin)
+        written = write_head(outbound, target, place.headers["Host"])
         try:
-            connection = await self._connector.connect(request, [], self._timeout)
+            connection = await self._connector.connect(place, [], self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError("no connection in time") from error
-        try:
-            return await _exchange(connection, outbound, written, decode)
-        except BaseException:
+        handler, transport = connection.protocol, connection.transport
+        if handler is None or transport is None:
             connection.close()
+            raise aiohttp.ServerDisconnectedError
+        answer = Conversation(connection, handler, transport)
+        try:
+            request = written + outbound.body if outbound.body else written
+            await answer.ask(request, bodiless=outbound.method == "HEAD")
+            if decode and answer.compression is not None:
+                return _Unpacked(answer, UnpackedBody(answer, answer.compression))
+        except BaseException:
+            answer.close()
             raise
+        return answer
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -117,28 +127,23 @@ def write_head(outbound: Outbound, target: str, host: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-async def _exchange(connection: Connection, outbound: Outbound, head: bytes, decode: bool) -> DirectAnswer:
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None:
-        raise aiohttp.ServerDisconnectedError
-    protocol.set_response_params(
-        skip_payload=outbound.method == "HEAD",
-        read_until_eof=True,
-        auto_decompress=decode,
-        read_bufsize=READ_BUFFER_BYTES,
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-    )
-    transport.write(head + outbound.body if outbound.body else head)
-    return await _answer(connection, protocol)
+@dataclass(frozen=True, slots=True)
+class _Unpacked:
+    """A conversation whose body is unpacked on its way."""
 
+    conversation: Conversation
+    content: UnpackedBody
 
-async def _answer(connection: Connection, protocol: ResponseHandler) -> DirectAnswer:
-    while True:
-        message, content = await protocol.read()
-        # Interim answers (100 Continue, 103 Early Hints) precede the one that counts.
-        if not 100 <= message.code < 200 or message.code == 101:
-            return DirectAnswer(connection, message.code, message.headers, content)
+    @property
+    def status(self) -> int:
+        return self.conversation.status
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        return self.conversation.headers
+
+    def close(self) -> None:
+        self.conversation.close()
 
 
 def _request_to(origin: str) -> aiohttp.ClientRequest:

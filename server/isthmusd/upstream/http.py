@@ -23,7 +23,8 @@ from yarl import URL
 from isthmusd.core.errors import Garbled, GatewayError, Interrupted, Unreachable
 from isthmusd.core.headers import Headers, collect_headers
 from isthmusd.core.request import Outbound
-from isthmusd.upstream.direct import MAX_HEADER_BYTES, READ_BUFFER_BYTES, DirectAnswer, DirectWay
+from isthmusd.upstream.conversation import HIGH_WATER_BYTES, MAX_HEADER_BYTES
+from isthmusd.upstream.direct import Content, DirectAnswer, DirectWay
 from isthmusd.upstream.failure import READ_FAILURES, SEND_FAILURES, told_by, translate
 from isthmusd.upstream.options import UpstreamOptions
 
@@ -58,7 +59,7 @@ class HttpUpstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=self._options.connect_timeout_s),
             skip_auto_headers=NOT_ADDED,
-            read_bufsize=READ_BUFFER_BYTES,
+            read_bufsize=HIGH_WATER_BYTES // 2,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
@@ -95,7 +96,7 @@ class HttpReply:
         self.status: int = response.status
         self.headers: Headers = headers
         """Bytes outside ASCII are as `surrogateescape` leaves them."""
-        self._content = response.content
+        self._content: Content = response.content
 
     async def read(self, limit: int) -> bytes:
         """Read the whole body. Raises Garbled over `limit` bytes, Unreachable if the connection breaks."""
