@@ -109,11 +109,7 @@ def _with_bytes(part: Part, place: str, profile: Profile, held: Held) -> Part:
 def _embedded(part: ImagePart | FilePart, fetched: Fetched, kind: str, place: str) -> Part:
     mime_type = _type_of(fetched, kind, place)
     data = base64.b64encode(fetched.content).decode()
-    match part:
-        case ImagePart():
-            return replace(part, url=None, data_base64=data, mime_type=mime_type)
-        case FilePart():
-            return replace(part, url=None, data_base64=data, mime_type=mime_type)
+    return replace(part, url=None, data_base64=data, mime_type=mime_type)
 
 
 def _type_of(fetched: Fetched, kind: str, place: str) -> str:

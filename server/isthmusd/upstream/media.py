@@ -69,7 +69,7 @@ class MediaClient:
                 # A kept connection would answer for an address that was checked for another call.
                 force_close=True,
                 limit=self._options.connection_count,
-                socket_factory=_PublicSockets(allowed).open,
+                socket_factory=PublicSockets(allowed).open,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -151,7 +151,7 @@ class _PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class _PublicSockets:
+class PublicSockets:
     """Opens sockets for addresses that may be dialled. The last one to ask, whatever way an address came here."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:

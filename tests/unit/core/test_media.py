@@ -144,6 +144,7 @@ def test_a_file_of_unknown_type_is_refused() -> None:
     assert (
         refused(FilePart(url=URL), Fetched(content=b"\0\1")) == "file is of a type that cannot be used as one (unknown)"
     )
+    assert "(unknown)" in refused(FilePart(url=URL), Fetched(content=b"\xff\xfe"))
     assert "(nonsense)" in refused(FilePart(url=URL), Fetched(content=b"x", content_type="nonsense\n"))
 
 

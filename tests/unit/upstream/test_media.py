@@ -14,7 +14,7 @@ import pytest
 from aiohttp.abc import ResolveResult
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.upstream.lookup import OwnResolver
-from isthmusd.upstream.media import MediaClient
+from isthmusd.upstream.media import MediaClient, PublicSockets
 from isthmusd.upstream.options import MediaOptions
 
 from tests.fakes.answers import CUT, STALL, Answer, raw, whole
@@ -147,6 +147,14 @@ async def test_a_name_that_changes_its_mind_behind_a_redirect_gains_nothing(serv
 
     assert await refused(client_for(server, names), url_of(server, "rebound.example")) == NOT_PUBLIC
     assert server.connection_count == 1
+
+
+def test_no_socket_is_opened_for_another_address_however_it_came_here() -> None:
+    sockets = PublicSockets(LOOPBACK)
+
+    with pytest.raises(OSError, match="not a public address"):
+        sockets.open((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.2", 80)))
+    sockets.open((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))).close()
 
 
 async def test_redirects_are_followed_within_what_is_allowed(server: FakeProvider) -> None:
