@@ -130,7 +130,10 @@ def text_of(value: Json) -> str | None:
 
 
 def retry_after_s(headers: Headers) -> float | None:
-    """Read the wait; a date is not understood, since that needs a clock."""
+    """Read the wait: what `retry-after` says, else when the limit that is used up is free again.
+
+    A date is not understood, since that needs a clock.
+    """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = first(headers, name)
         try:
@@ -139,4 +142,20 @@ def retry_after_s(headers: Headers) -> float | None:
             continue
         if seconds >= 0 and math.isfinite(seconds):
             return seconds
-    return None
+    used_up = [what for what in _LIMITS if first(headers, f"x-ratelimit-remaining-{what}") == "0"]
+    waits = (_duration_s(first(headers, f"x-ratelimit-reset-{what}")) for what in used_up)
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+_LIMITS = ("requests", "tokens")
+"""https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers"""
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_SECONDS = (86_400, 3_600, 60, 1, 0.001)
+
+
+def _duration_s(text: str | None) -> float | None:
+    """Read `6m0s`, `1h2m3.5s`, `120ms`."""
+    match = _DURATION.fullmatch(text) if text else None
+    if match is None:
+        return None
+    return sum(float(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)

@@ -32,8 +32,15 @@ class Watch(Protocol):
     def write_error(self, error: GatewayError) -> bytes: ...
 
 
+MAX_HELD = 16_384
+"""Bytes of comments that wait for the first event; more of them are dropped, they say nothing."""
+
+
 class Tap:
-    """Relay of one stream. A failed event is never passed on: the pipeline writes its own error with `fail`."""
+    """Relay of one stream. A failed event is never passed on: the pipeline writes its own error with `fail`.
+
+    Comments before the first event (`: OPENROUTER PROCESSING`) wait for it: another target may still have to answer.
+    """
 
     def __init__(self, watch: Watch, prompt_bytes: int) -> None:
         self.failure: UpstreamError | None = None
@@ -42,15 +49,18 @@ class Tap:
         self._watch = watch
         self._prompt_bytes = prompt_bytes
         self._reader = SseReader()
+        self._held: bytes | None = b""
+        """Comments so far; None once an event has passed."""
 
     def feed(self, data: bytes) -> bytes | None:
         """Take bytes of the provider, give the whole events among them."""
         if self.ended or self.failure is not None:
             return None
-        pieces = [self._take(event) for event in self._reader.feed(data)]
+        events = self._reader.feed(data)
+        piece = self._take(events[0]) if len(events) == 1 else b"".join([self._take(event) for event in events])
         if self.failure is None:
             self.failure = self._reader.failure
-        return b"".join(pieces) or None
+        return piece or None
 
     def close(self) -> bytes | None:
         """Judge the end of the body, and settle the usage."""
@@ -65,16 +75,27 @@ class Tap:
     def _take(self, event: SseEvent) -> bytes:
         if self.ended or self.failure is not None:
             return b""
+        if not event.data:
+            return self._comment(event.raw)
         try:
-            piece = self._watch.take(event) if event.data else event.raw
+            piece = self._watch.take(event)
         except UpstreamError as error:
             self.failure = error
             return b""
+        if self._held is not None:
+            piece, self._held = self._held + piece, None
         self.usage = self._watch.usage
         if self._watch.ended:
             self.ended = True
             self._settle_usage()
         return piece
+
+    def _comment(self, raw: bytes) -> bytes:
+        if self._held is None:
+            return raw
+        if len(self._held) + len(raw) <= MAX_HELD:
+            self._held += raw
+        return b""
 
     def _finish(self) -> bytes | None:
         piece = b""
