@@ -47,6 +47,8 @@ class SseReader:
         """Take bytes, give the events that they complete."""
         if self.failure is not None:
             return []
+        if not self._held and not self._at_start and len(data) <= self._limit and _is_plain(data):
+            return [SseEvent(data[6:-2], data)]
         if self._held or b"\r" in data:
             blocks = self._cut(data)
         else:
@@ -92,8 +94,7 @@ class SseReader:
         if self._at_start:
             self._at_start = False
             text = raw.removeprefix(BOM)
-        # One line of data and nothing else: the form that every provider sends.
-        if text.startswith(b"data: ") and text.find(b"\n") == len(text) - 2 and b"\r" not in text:
+        if _is_plain(text):
             return SseEvent(text[6:-2], raw)
         return _parse_lines(text, raw)
 
@@ -110,6 +111,11 @@ def data_event(json: bytes, name: str = "") -> bytes:
     if b"\n" in json or b"\r" in json:
         json = json.translate(_NO_LINE_ENDS)
     return head + b"data: " + json + b"\n\n"
+
+
+def _is_plain(text: bytes) -> bool:
+    """One whole event with one line of data and nothing else: the form that every provider sends."""
+    return text.startswith(b"data: ") and text.find(b"\n") == len(text) - 2 and text[-1] == 10 and b"\r" not in text
 
 
 def _parse_lines(text: bytes, raw: bytes) -> SseEvent:

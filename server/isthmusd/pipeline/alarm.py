@@ -19,27 +19,42 @@ class Alarm:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer goes off."""
         self._until = 0.0
         self._waiting: asyncio.Task[object] | None = None
+        self._cancelled_before = 0
         self._rang = False
 
     async def wait(self, work: Awaitable[Value], until: float) -> Value:
         """Await `work`, until the loop's time `until` at most. Raises TimeoutError; another's cancellation passes."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an alarm wakes tasks only")
-        cancelled_before = task.cancelling()
-        self._until, self._waiting = until, task
-        if self._timer is None or self._timer.when() > until:
-            self._set()
+        self.begin(until)
         try:
             return await work
         except asyncio.CancelledError:
-            if self._rang and task.uncancel() <= cancelled_before:
+            if self.rang():
                 raise TimeoutError from None
             raise
         finally:
-            self._waiting, self._rang = None, False
+            self.end()
+
+    def begin(self, until: float) -> None:
+        """Begin a wait without a frame of its own: `wait` written out where it runs for every piece of a stream."""
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            raise RuntimeError("an alarm wakes tasks only")
+        self._cancelled_before = task.cancelling()
+        self._until, self._waiting = until, task
+        if self._timer is None or self._due > until:
+            self._set()
+
+    def rang(self) -> bool:
+        """Tell whether the CancelledError that a wait just raised is this alarm's; its cancellation is taken back."""
+        return self._rang and self._waiting is not None and self._waiting.uncancel() <= self._cancelled_before
+
+    def end(self) -> None:
+        """End a wait, however it went."""
+        self._waiting, self._rang = None, False
 
     def close(self) -> None:
         """Drop the timer."""
@@ -49,6 +64,7 @@ class Alarm:
 
     def _set(self) -> None:
         self.close()
+        self._due = self._until
         self._timer = self._loop.call_at(self._until, self._on_timer)
 
     def _on_timer(self) -> None:

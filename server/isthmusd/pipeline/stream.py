@@ -95,14 +95,16 @@ class RunningStream:
             if self._first is not None:
                 yield self._begin(self._first)
                 self._heard_at = self._clock.monotonic()
+            now = self._clock.monotonic()
             while not self._over:
-                data = await self._pull(self._clock.monotonic() + self._patience.keep_alive_s)
+                data = await self._pull(now + self._patience.keep_alive_s)
                 piece = self._keep_alive if data is None else self._feed(data)
                 if piece is not None:
                     yield piece if data is None else self._begin(piece)
-                    if data is not None:
-                        # A slow reader is no silence of the provider's.
-                        self._heard_at = self._clock.monotonic()
+                now = self._clock.monotonic()
+                if data is not None:
+                    # A slow reader is no silence of the provider's.
+                    self._heard_at = now
             if self._relay.failure is not None:
                 raise self._relay.failure
         except GatewayError as error:
@@ -150,12 +152,18 @@ class RunningStream:
     async def _pull(self, quiet_until: float) -> bytes | None:
         """Wait for bytes; None when it has been quiet until `quiet_until`. Raises TimedOut at a limit."""
         limit_at = self._limit_at()
+        alarm = self._alarm
+        alarm.begin(min(quiet_until, limit_at))
         try:
-            data = await self._alarm.wait(self._answer.next_chunk(), min(quiet_until, limit_at))
-        except TimeoutError:
+            data = await self._answer.next_chunk()
+        except asyncio.CancelledError:
+            if not alarm.rang():
+                raise
             if self._clock.monotonic() < limit_at:
                 return None
             raise self._timed_out() from None
+        finally:
+            alarm.end()
         self._heard_at = self._clock.monotonic()
         return data
 

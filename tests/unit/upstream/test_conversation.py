@@ -1,4 +1,4 @@
-"""Answers read off a connection by hand: where they end, what never reaches the next one, compression, back-pressure."""
+"""Answers read off a connection by hand: where they end, what never reaches the next, compression, back-pressure."""
 
 from __future__ import annotations
 

@@ -108,18 +108,10 @@ class ChunkWatch:
             if choice.finish_reason:
                 self._finished.add(index)
             delta = choice.delta
-            if delta is None:
-                self.completion_bytes += _size(choice.text)
-            else:
-                self.completion_bytes += (
-                    _size(delta.content)
-                    + max(_size(delta.reasoning_content), _size(delta.reasoning))
-                    + _size(delta.refusal)
-                    + _size(delta.tool_calls)
-                )
+            self.completion_bytes += _size(choice.text) if delta is None else _written(delta)
 
     def _take_usage(self, event: SseEvent, usage: msgspec.Raw, *, has_choices: bool) -> bytes:
-        reported = decode_usage(usage)
+        reported = None if bytes(usage) == b"null" else decode_usage(usage)
         if reported is None:
             return _without_usage(event) if self._hides_usage else event.raw
         self.usage = reported
@@ -143,6 +135,17 @@ def _parse(data: bytes) -> _Chunk | _Sloppy:
     except (msgspec.DecodeError, RecursionError) as error:
         # The first reading stopped at a wrong type, before what is no JSON at all.
         raise Garbled("The provider's stream holds an event that is not valid JSON; try again.") from error
+
+
+def _written(delta: _Delta) -> int:
+    written = _size(delta.content)
+    if delta.reasoning is not _ABSENT or delta.reasoning_content is not _ABSENT:
+        written += max(_size(delta.reasoning_content), _size(delta.reasoning))
+    if delta.refusal is not _ABSENT:
+        written += _size(delta.refusal)
+    if delta.tool_calls is not _ABSENT:
+        written += _size(delta.tool_calls)
+    return written
 
 
 def _size(raw: msgspec.Raw) -> int:
