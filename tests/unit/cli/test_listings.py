@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from click.testing import Result
+from isthmusd.cli.app import app
+from typer.testing import CliRunner
 
 CONFIG = """
 providers:
@@ -19,21 +23,16 @@ models:
 SECRET = "sk-very-secret"
 
 
-def run(command: str, *arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "isthmusd.cli", command, *arguments],
-        env={"PATH": "/usr/bin:/bin", "HOME": "/home/user", **environ},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+def run(command: str, *arguments: str, environ: Mapping[str, str]) -> Result:
+    """Run a command in this process, in an environment that holds only what is said."""
+    bare = {name: None for name in os.environ if name not in {"PATH", "HOME"}}
+    return CliRunner().invoke(app, [command, *arguments], env={**bare, **environ})
 
 
 def listed(command: str, tmp_path: Path) -> list[dict[str, Any]]:
     (tmp_path / "isthmus.yaml").write_text(CONFIG)
     result = run(command, "--json", "--config", str(tmp_path / "isthmus.yaml"), environ={"OPENAI_API_KEY": SECRET})
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert SECRET not in result.stdout
     return msgspec.json.decode(result.stdout)
 
@@ -78,7 +77,7 @@ def test_settings_that_cannot_be_are_told(tmp_path: Path) -> None:
 
     result = run("models", "--config", str(tmp_path / "isthmus.yaml"), environ={})
 
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert "lisen" in result.stderr
 
 
