@@ -57,6 +57,26 @@ class Case:
     only: str | None = None
     """The one protocol that the case makes sense on, with the reason in `because`."""
     because: str = ""
+    dialects: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is different where the provider speaks another format than OpenAI's. Keys of each table are names of
+    dialects, or `*` for all but OpenAI's: `except` (the case makes no sense there) and `lost` (path in the request to
+    why it cannot arrive) hold reasons, `expect` members to put over those of `expect`."""
+
+    def excepted(self, dialect: str) -> bool:
+        """Whether the case makes no sense for a dialect."""
+        return bool(self._for(dialect, "except"))
+
+    def lost(self, dialect: str) -> dict[str, str]:
+        """What cannot arrive at a provider of this dialect."""
+        return self._for(dialect, "lost") or {}
+
+    def expected(self, dialect: str) -> dict[str, Any]:
+        """What the caller must get from a provider of this dialect."""
+        return self.expect | (self._for(dialect, "expect") or {})
+
+    def _for(self, dialect: str, table: str) -> Any:
+        given = self.dialects.get(table, {})
+        return given.get(dialect, given.get("*"))
 
     @property
     def asked_model(self) -> str:
@@ -70,6 +90,11 @@ class Case:
     def asks_usage(self) -> bool:
         """Whether the caller sees usage over HTTP: always in a whole answer, on demand in a stream."""
         return not self.is_stream or (self.request.get("stream_options") or {}).get("include_usage") is True
+
+    @property
+    def is_callers_fault(self) -> bool:
+        """Whether the provider blames the request, and not its key, its load or itself."""
+        return self.upstream is not None and self.upstream.status in (400, 404, 422)
 
     @property
     def body(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ neither protocol: what only one of them can say is left out of the comparison ov
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +79,13 @@ class Outcome:
     vectors: list[list[float]] = field(default_factory=list[list[float]])
     models: list[str] = field(default_factory=list[str])
     owned_by: str = ""
+    losses: tuple[str, ...] = ()
+    """Paths in the request that the target could not be told."""
     error: Fault | None = None
+
+    def read_headers(self, headers: Mapping[str, str]) -> None:
+        """Take what stands in the headers, or the metadata, of an answer; names are in small letters."""
+        self.losses = tuple(name for name in headers.get("x-isthmus-losses", "").split(", ") if name)
 
     def choice(self, index: int) -> Choice:
         return self.choices.setdefault(index, Choice())

@@ -61,22 +61,22 @@ def run(case: Case, channel: grpc.Channel) -> Outcome:
 def _call(case: Case, channel: grpc.Channel, outcome: Outcome, how: dict[str, Any]) -> None:
     match case.operation, case.is_stream:
         case "chat", False:
-            _read_chat(
-                outcome,
-                chat_pb2_grpc.ChatServiceStub(channel).CreateChatCompletion(typed.chat_request(case.body), **how),
-            )
+            stub = chat_pb2_grpc.ChatServiceStub(channel)
+            _read_chat(outcome, _whole(stub.CreateChatCompletion, typed.chat_request(case.body), outcome, how))
         case "chat", True:
             chunks = chat_pb2_grpc.ChatServiceStub(channel).StreamChatCompletion(typed.chat_request(case.body), **how)
             _read_stream(outcome, chunks)
         case "completion", False:
             stub = completion_pb2_grpc.CompletionServiceStub(channel)
-            _read_completion(outcome, stub.CreateCompletion(typed.completion_request(case.body), **how))
+            request = typed.completion_request(case.body)
+            _read_completion(outcome, _whole(stub.CreateCompletion, request, outcome, how))
         case "completion", True:
             stub = completion_pb2_grpc.CompletionServiceStub(channel)
             _read_stream(outcome, stub.StreamCompletion(typed.completion_request(case.body), **how))
         case "embedding", _:
             stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            _read_embedding(outcome, stub.CreateEmbedding(typed.embedding_request(case.body), **how))
+            request = typed.embedding_request(case.body)
+            _read_embedding(outcome, _whole(stub.CreateEmbedding, request, outcome, how))
         case "models", _:
             listed = model_pb2_grpc.ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest(), **how)
             outcome.models = [model.id for model in listed.models]
@@ -86,6 +86,12 @@ def _call(case: Case, channel: grpc.Channel, outcome: Outcome, how: dict[str, An
             outcome.models, outcome.owned_by = [model.id], model.owned_by
         case operation, _:
             raise AssertionError(f"no typed call for {operation}")
+
+
+def _whole(method: Any, request: Any, outcome: Outcome, how: dict[str, Any]) -> Any:
+    answer, call = method.with_call(request, **how)
+    outcome.read_headers(dict(call.initial_metadata()))
+    return answer
 
 
 def fault(error: grpc.RpcError) -> Fault:
@@ -121,7 +127,7 @@ def _read_chat(outcome: Outcome, answer: chat_pb2.ChatResponse) -> None:
     _read_head(outcome, answer)
     for raw in answer.choices:
         choice = outcome.choice(raw.index)
-        choice.finish = raw.native_finish_reason or REASONS.get(raw.finish_reason)
+        choice.finish = finish(raw)
         choice.logprobs += [[one.token, one.logprob] for one in raw.logprobs.content]
         for part in raw.message.parts:
             _read_part(choice, part)
@@ -130,6 +136,12 @@ def _read_chat(outcome: Outcome, answer: chat_pb2.ChatResponse) -> None:
             choice.call(position)["arguments"] += call.arguments
     if answer.HasField("usage"):
         _read_usage(outcome, answer.usage)
+
+
+def finish(raw: Any) -> str | None:
+    """Give OpenAI's word, or the provider's own where the contract has none for it."""
+    known = REASONS.get(raw.finish_reason)
+    return (raw.native_finish_reason or known) if known in (None, "other") else known
 
 
 def _read_part(choice: Choice, part: chat_pb2.Part) -> None:
@@ -159,7 +171,7 @@ def _read_completion(outcome: Outcome, answer: completion_pb2.CompletionResponse
     for raw in answer.choices:
         choice = outcome.choice(raw.index)
         choice.add_text(raw.text)
-        choice.finish = raw.native_finish_reason or REASONS.get(raw.finish_reason)
+        choice.finish = finish(raw)
         choice.logprobs += [_logprob(one) for one in raw.logprobs.tokens]
     if answer.HasField("usage"):
         _read_usage(outcome, answer.usage)
@@ -180,6 +192,7 @@ def _read_stream(outcome: Outcome, chunks: Any) -> None:
     """Chat and completion streams share their events; the order of events is checked on the way."""
     started = False
     ended: set[int] = set()
+    outcome.read_headers(dict(chunks.initial_metadata()))
     for chunk in chunks:
         assert chunk.events, "a chunk is never empty"
         for event in chunk.events:
@@ -212,7 +225,7 @@ def _read_event(outcome: Outcome, kind: str, event: Any, ended: set[int]) -> Non
             choice.logprobs += [_logprob(one) for one in getattr(event.logprobs, LOGPROBS[event.DESCRIPTOR.name])]
         case "choice_end":
             ended.add(event.choice)
-            choice.finish = event.native_finish_reason or REASONS.get(event.finish_reason)
+            choice.finish = finish(event)
         case "usage":
             _read_usage(outcome, event)
 

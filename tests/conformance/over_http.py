@@ -51,6 +51,7 @@ def read(case: Case, status: int, headers: dict[str, str], body: bytes) -> Outco
     outcome = Outcome(protocol="http")
     lowered = {name.lower(): value for name, value in headers.items()}
     assert "x-request-id" in lowered, "every answer has a request id"
+    outcome.read_headers(lowered)
     if status != 200:
         assert lowered["content-type"].startswith("application/json"), (lowered, body)
         outcome.error = _fault(status, lowered, msgspec.json.decode(body)["error"])
