@@ -4,7 +4,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE envoy.yaml ./
 COPY server server
 COPY clients/python clients/python
-RUN pip install --no-cache-dir --prefix=/install .
+RUN pip install --no-cache-dir --prefix=/install ".[aws,google]"
 
 FROM python:3.12-slim
 COPY --from=build /install /usr/local

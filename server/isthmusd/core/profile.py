@@ -129,7 +129,7 @@ class Provider:
     prefixed_only: bool = False
     """Its models answer to `provider/model` only: their bare names could be anybody's."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict[str, Flavour])
-    """Model name, or prefix ending in `*`, to flavour."""
+    """Model name, or pattern (`best_match`), to flavour."""
     paths: Mapping[str, str] = field(default_factory=dict[str, str])
     """Operation (`chat`, `embedding`; `chat.stream` where the streamed call has another) to the path below `base_url`,
     with `{model}` in it, where the host differs from its dialect's paths."""
@@ -140,7 +140,7 @@ class Provider:
     alternates: tuple[Provider, ...] = ()
     """The same host with its other credentials, in order of preference."""
     variants: Mapping[str, Provider] = field(default_factory=dict[str, "Provider"])
-    """Model name, or prefix ending in `*`, to this host as it is for those models."""
+    """Model name, or pattern (`best_match`), to this host as it is for those models."""
 
     @property
     def usable(self) -> bool:
@@ -166,12 +166,19 @@ _T = TypeVar("_T")
 
 
 def best_match(by_pattern: Mapping[str, _T], model: str) -> _T | None:
-    """Look a model up by its name, or by the longest prefix (`gpt-*`) that it begins with."""
+    """Look a model up by its name, or by the longest pattern that fits: `gpt-*` fits what begins so, `*claude*` what
+    holds it anywhere."""
     exact = by_pattern.get(model)
     if exact is not None:
         return exact
     longest = ""
-    for name in by_pattern:
-        if len(name) > len(longest) and name[-1:] == "*" and model.startswith(name[:-1]):
-            longest = name
+    for pattern in by_pattern:
+        if len(pattern) > len(longest) and _fits(pattern, model):
+            longest = pattern
     return by_pattern.get(longest)
+
+
+def _fits(pattern: str, model: str) -> bool:
+    if pattern[-1:] != "*":
+        return False
+    return pattern[1:-1] in model if pattern[:1] == "*" else model.startswith(pattern[:-1])

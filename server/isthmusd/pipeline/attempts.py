@@ -261,7 +261,7 @@ def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[
         provider=target.provider.name,
         model=target.model,
         endpoint=target.endpoint,
-        upstream_request_id=first(headers, "x-request-id"),
+        upstream_request_id=travelling.request_id_in(headers),
         losses=losses,
     )
     return pairs, provenance

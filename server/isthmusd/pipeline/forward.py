@@ -63,7 +63,7 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
                 async with _sending(gateway, call, message, streamed) as answer:
                     if not 200 <= answer.status < 600:
                         raise Garbled(ODD_STATUS, told=Told(status=answer.status))
-                    draft.attempted(target, began, answer.status, request_id=first(answer.headers, "x-request-id"))
+                    draft.attempted(target, began, answer.status, request_id=travelling.request_id_in(answer.headers))
                     draft.status = answer.status
                     observer = UsageObserver(path.path, answer.headers, target.provider.profile)
                     yield Forwarded(

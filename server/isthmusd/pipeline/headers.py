@@ -99,6 +99,10 @@ def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:
     )
 
 
+REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "x-debug-trace-id")
+"""Where providers put their name of a call: most, Anthropic, AWS, Google, Cohere."""
+
+
 def returned_from_model(headers: Headers) -> Pairs:
     """Choose a target's headers that a model route returns."""
     kept = [
@@ -107,8 +111,18 @@ def returned_from_model(headers: Headers) -> Pairs:
         if (name in REPLY_KEEPS or name.startswith(REPLY_KEEPS_PREFIXES)) and METADATA_KEY.fullmatch(name)
         for value in values
     ]
-    kept += [("x-isthmus-upstream-request-id", printable(value)) for value in headers.get("x-request-id", ())]
+    name = request_id_in(headers)
+    if name is not None:
+        kept.append(("x-isthmus-upstream-request-id", printable(name)))
     return tuple(kept)
+
+
+def request_id_in(headers: Headers) -> str | None:
+    """Find the name that a provider gave the call."""
+    for name in REQUEST_IDS:
+        if name in headers:
+            return headers[name][0]
+    return None
 
 
 def returned_by_forward(headers: Headers) -> Pairs:

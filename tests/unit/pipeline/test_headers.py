@@ -134,6 +134,8 @@ def test_model_routes_return_nothing_else(name: str) -> None:
 
 def test_model_routes_return_the_providers_request_id_under_another_name() -> None:
     assert returned_from_model({"x-request-id": ["req_1"]}) == (("x-isthmus-upstream-request-id", "req_1"),)
+    for name in ("request-id", "x-amzn-requestid", "x-goog-request-id", "x-debug-trace-id"):
+        assert ("x-isthmus-upstream-request-id", "r") in returned_from_model({name: ["r"]})
 
 
 @pytest.mark.parametrize(

@@ -91,3 +91,33 @@ def test_profiles_are_laid_over_variants_too() -> None:
 def test_an_unknown_profile_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match=r"providers\.openai\.profiles: unknown profile 'litelm'.*'litellm'"):
         build({"openai": ProviderOptions(profiles=("litelm",))})
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "thinking", "refused", "limit"),
+    [
+        ("anthropic", "claude-opus-4-8", "level", {"temperature", "top_p", "top_k"}, 32000),
+        ("anthropic", "claude-sonnet-5-5", "level", {"temperature", "top_p", "top_k", "tool_choice"}, 32000),
+        ("anthropic", "claude-sonnet-4-6", "level", set[str](), 32000),
+        ("anthropic", "claude-haiku-4-5-20251001", "budget", set[str](), 32000),
+        ("anthropic", "claude-3-5-haiku-20241022", "none", set[str](), 8192),
+        ("anthropic", "claude-3-haiku-20240307", "none", set[str](), 4096),
+        ("vertex", "claude-opus-5", "level", {"temperature", "top_p", "top_k"}, 32000),
+        ("vertex", "claude-sonnet-4@20250514", "budget", set[str](), 32000),
+        ("bedrock", "us.anthropic.claude-opus-4-6-v1:0", "level", set[str](), None),
+        (
+            "bedrock",
+            "arn:aws:bedrock:eu:1:inference-profile/eu.anthropic.claude-sonnet-5-v1:0",
+            "level",
+            set[str](),
+            None,
+        ),
+        ("bedrock", "anthropic.claude-3-7-sonnet-20250219-v1:0", "budget", set[str](), None),
+    ],
+)
+def test_what_is_known_of_claude(
+    provider: str, model: str, thinking: str, refused: set[str], limit: int | None
+) -> None:
+    profile = CATALOG[provider].serving(model).profile
+
+    assert (profile.thinking, set(profile.refuses), profile.default_max_tokens) == (thinking, refused, limit)
