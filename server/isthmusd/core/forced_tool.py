@@ -37,6 +37,7 @@ from isthmusd.core.chat import (
     ToolChoiceMode,
 )
 from isthmusd.core.events import Event
+from isthmusd.core.profile import StructuredOutput
 from isthmusd.core.request import Loss
 from isthmusd.core.schema_answer import SchemaAnswers, SchemaTool, restore
 
@@ -81,6 +82,21 @@ class ForcedRequest:
         if self.tool is None:
             return tuple(losses)
         return tuple(replace(loss, field="response_format") if is_ours(loss) else loss for loss in losses)
+
+
+def needs_tool(request: ChatRequest, means: StructuredOutput) -> bool:
+    """Tell whether a target with these means holds the model to the request's format by a tool."""
+    match means, request.response_format:
+        case StructuredOutput.TOOL, JsonSchemaFormat() | JsonObjectFormat():
+            return True
+        case StructuredOutput.OBJECTS, JsonSchemaFormat():
+            return True
+        case StructuredOutput.SCHEMAS, JsonObjectFormat():
+            return True
+        case StructuredOutput.APART, JsonSchemaFormat() | JsonObjectFormat():
+            return bool(request.tools)
+        case _:
+            return False
 
 
 def force(request: ChatRequest) -> ForcedRequest:

@@ -18,6 +18,12 @@ class StructuredOutput(StrEnum):
     """The wire format has a field for it."""
     TOOL = "tool"
     """By a tool that it must call: `core/forced_tool.py`."""
+    OBJECTS = "objects"
+    """To JSON objects natively, to schemas by a tool."""
+    SCHEMAS = "schemas"
+    """To schemas natively, to JSON objects by a tool."""
+    APART = "apart"
+    """Natively, but by a tool where the caller has tools too."""
 
 
 class Thinking(StrEnum):
@@ -84,6 +90,11 @@ class Profile:
     """False: the host takes the model's name in the path only."""
     anthropic_version: str | None = None
     """Sent in the body, in place of Anthropic's version header, by hosts that want it there."""
+
+    @property
+    def takes_schemas(self) -> bool:
+        """Whether the wire format has a field for a schema, and the model heeds it."""
+        return self.structured_output in {StructuredOutput.NATIVE, StructuredOutput.SCHEMAS, StructuredOutput.APART}
 
 
 class Flavour(StrEnum):

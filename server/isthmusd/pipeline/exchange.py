@@ -17,7 +17,7 @@ from isthmusd.core.completion import CompletionRequest
 from isthmusd.core.embedding import EmbeddingRequest
 from isthmusd.core.errors import UpstreamError
 from isthmusd.core.events import Event, StreamStart
-from isthmusd.core.forced_tool import ForcedRequest, force
+from isthmusd.core.forced_tool import ForcedRequest, force, needs_tool
 from isthmusd.core.media import Held, RemotePart, remote_parts, with_bytes
 from isthmusd.core.profile import Flavour, StructuredOutput
 from isthmusd.core.replay import replay
@@ -106,7 +106,9 @@ def _must_be_read(inbound: Inbound, target: Target) -> bool:
     profile = target.provider.profile
     match inbound.operation:
         case Operation.CHAT:
-            return profile.structured_output is StructuredOutput.TOOL and "response_format" in inbound.peeked.spans
+            return (
+                profile.structured_output is not StructuredOutput.NATIVE and "response_format" in inbound.peeked.spans
+            )
         case Operation.EMBEDDING:
             return profile.embeddings_per_request is not None
         case _:
@@ -227,7 +229,7 @@ def _straight(sides: _Sides, request: Request, media: Held) -> Exchange | MediaN
 
 def _translated(sides: _Sides, request: Request, streams: bool) -> Exchange:
     match request:
-        case ChatRequest() if sides.target.provider.profile.structured_output is StructuredOutput.TOOL:
+        case ChatRequest() if needs_tool(request, sides.target.provider.profile.structured_output):
             return _with_schema_tool(sides, force(request), streams)
         case _:
             straight = _Bridge(join=lambda responses: responses[0], mapper=lambda: list)

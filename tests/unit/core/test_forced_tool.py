@@ -26,7 +26,8 @@ from isthmusd.core.chat import (
     ToolChoiceMode,
     plain_text,
 )
-from isthmusd.core.forced_tool import INSTRUCTION, ForcedRequest, force
+from isthmusd.core.forced_tool import INSTRUCTION, ForcedRequest, force, needs_tool
+from isthmusd.core.profile import StructuredOutput
 from isthmusd.core.request import Loss
 
 OBJECT = JsonText('{"type": "object",  "properties": {"big": {"const": 12345678901234567890123}}}')
@@ -183,3 +184,31 @@ def test_losses_of_the_tool_are_losses_of_the_format() -> None:
 )
 def test_any_schema_becomes_one_of_objects(schema: Any) -> None:
     assert parameters(schema)["type"] == "object"
+
+
+OBJECTS, SCHEMAS = JsonObjectFormat(), JsonSchemaFormat(name="thing", schema=JsonText("{}"))
+
+
+@pytest.mark.parametrize(
+    ("means", "form", "alone", "beside_tools"),
+    [
+        (StructuredOutput.NATIVE, SCHEMAS, False, False),
+        (StructuredOutput.TOOL, SCHEMAS, True, True),
+        (StructuredOutput.TOOL, OBJECTS, True, True),
+        (StructuredOutput.TOOL, None, False, False),
+        (StructuredOutput.OBJECTS, OBJECTS, False, False),
+        (StructuredOutput.OBJECTS, SCHEMAS, True, True),
+        (StructuredOutput.SCHEMAS, OBJECTS, True, True),
+        (StructuredOutput.SCHEMAS, SCHEMAS, False, False),
+        (StructuredOutput.APART, OBJECTS, False, True),
+        (StructuredOutput.APART, SCHEMAS, False, True),
+        (StructuredOutput.APART, None, False, False),
+    ],
+)
+def test_when_a_tool_is_needed(
+    means: StructuredOutput, form: ResponseFormat | None, alone: bool, beside_tools: bool
+) -> None:
+    plain = ChatRequest(model="m", messages=(), response_format=form)
+    tooled = ChatRequest(model="m", messages=(), response_format=form, tools=(FunctionTool(name="f"),))
+
+    assert (needs_tool(plain, means), needs_tool(tooled, means)) == (alone, beside_tools)

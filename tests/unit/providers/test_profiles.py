@@ -64,7 +64,7 @@ def test_hosts_differ_by_what_they_take_within_messages() -> None:
     assert not CATALOG["mistral"].profile.accepts_message_names
     assert CATALOG["mistral"].serving("magistral-medium-latest").profile.earlier_thinking is EarlierThinking.PARTS
     assert CATALOG["cerebras"].profile.earlier_thinking is EarlierThinking.REASONING
-    assert CATALOG["deepseek"].profile.structured_output is StructuredOutput.TOOL
+    assert CATALOG["deepseek"].profile.structured_output is StructuredOutput.OBJECTS
     assert CATALOG["openrouter"].profile.accepts_reasoning_object
     assert "image" not in CATALOG["ollama"].profile.fetches
 

@@ -17,7 +17,7 @@ from isthmusd.core.chat import (
     ResponseFormat,
     TextFormat,
 )
-from isthmusd.core.profile import Profile, StructuredOutput
+from isthmusd.core.profile import Profile
 from isthmusd.dialects.anthropic.notes import Notes
 from isthmusd.dialects.anthropic.schema import fitted
 
@@ -66,7 +66,7 @@ class OutputWriter:
                 return self._raw(msgspec.Raw(json))
 
     def _schema(self, form: JsonSchemaFormat) -> object | None:
-        if self.profile.structured_output is not StructuredOutput.NATIVE or form.schema is None:
+        if not self.profile.takes_schemas or form.schema is None:
             self.notes.lose(_PATH, "the model cannot be held to a schema" if form.schema else "it has no schema")
             return None
         if form.description:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from isthmusd.core.chat import FunctionTool, JsonText, RawTool, Tool
-from isthmusd.core.profile import Profile, StructuredOutput
+from isthmusd.core.profile import Profile
 from isthmusd.dialects.anthropic.notes import NO_SUCH_FIELD, Notes
 from isthmusd.dialects.anthropic.schema import fitted
 from isthmusd.framing.fields import drop_none, json_text
@@ -88,7 +88,7 @@ class ToolWriter:
     def _function(self, tool: FunctionTool, path: str) -> Written:
         kept = self.notes.carried(tool.extra, _TOOL_MEMBERS, path, NO_SUCH_FIELD)
         strict = tool.strict or None
-        if strict and self.profile.structured_output is not StructuredOutput.NATIVE:
+        if strict and not self.profile.takes_schemas:
             self.notes.lose(f"{path}.function.strict", "the model cannot be held to a schema")
             strict = None
         members = {

@@ -19,7 +19,7 @@ from isthmusd.core.chat import (
     Reasoning,
     TextFormat,
 )
-from isthmusd.core.profile import Profile, StructuredOutput
+from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.bedrock.families import family_of
@@ -97,7 +97,7 @@ def _text_format(request: ChatRequest, profile: Profile, losses: list[Loss]) -> 
     match request.response_format:
         case None | TextFormat():
             return {}
-        case JsonSchemaFormat(schema=str() as schema) as form if profile.structured_output is StructuredOutput.NATIVE:
+        case JsonSchemaFormat(schema=str() as schema) as form if profile.takes_schemas:
             described = {} if form.description is None else {"description": form.description}
             inner = {"schema": schema, "name": form.name, **described}
             return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": inner}}}

@@ -20,7 +20,7 @@ from isthmusd.core.chat import (
     ToolChoiceFunction,
     ToolChoiceMode,
 )
-from isthmusd.core.profile import Profile, StructuredOutput
+from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.bedrock.families import Family
 from isthmusd.dialects.bedrock.marks import Block, cache_point, lose_members, only_member
@@ -201,7 +201,7 @@ def _encode_function(tool: FunctionTool, path: str, profile: Profile, losses: li
         spec["description"] = tool.description
     spec["inputSchema"] = {"json": _schema(tool.parameters, path, losses)}
     if tool.strict:
-        if profile.structured_output is StructuredOutput.NATIVE:
+        if profile.takes_schemas:
             spec["strict"] = True
         else:
             losses.append(Loss(field=f"{path}.function.strict", reason="the model is not held to a tool's schema"))
