@@ -29,15 +29,12 @@ def _head(content_type: str) -> bytes:
     return _CONTENT_TYPE + _varint(len(text)) + text
 
 
+@lru_cache(maxsize=4096)
 def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return _ONE_BYTE[number]
+    """Sizes repeat: the pieces of a stream are nearly all alike."""
     written = bytearray()
     while number >= 0x80:
         written.append(number & 0x7F | 0x80)
         number >>= 7
     written.append(number)
     return bytes(written)
-
-
-_ONE_BYTE = tuple(bytes((number,)) for number in range(0x80))
