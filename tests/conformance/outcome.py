@@ -82,6 +82,8 @@ class Outcome:
     losses: tuple[str, ...] = ()
     """Paths in the request that the target could not be told."""
     error: Fault | None = None
+    complaints: list[str] = field(default_factory=list[str])
+    """What OpenAI's schema has against what came over HTTP."""
 
     def read_headers(self, headers: Mapping[str, str]) -> None:
         """Take what stands in the headers, or the metadata, of an answer; names are in small letters."""

@@ -9,6 +9,7 @@ import msgspec
 
 from tests.conformance.corpus import Case
 from tests.conformance.outcome import Choice, Fault, Outcome
+from tests.conformance.spec import complaints
 
 ROUTES = {
     "chat": "/v1/proxy/chat/completions",
@@ -30,6 +31,8 @@ USAGE_DETAILS = {
         "rejected_prediction_tokens": "rejected",
     },
 }
+SCHEMAS = {"chat": "chat", "completion": "completion", "auto": "chat", "embedding": "embeddings"}
+"""Operation to what OpenAI's schema calls the answer."""
 LIMIT = aiohttp.ClientTimeout(total=30)
 
 
@@ -55,12 +58,17 @@ def read(case: Case, status: int, headers: dict[str, str], body: bytes) -> Outco
     if status != 200:
         assert lowered["content-type"].startswith("application/json"), (lowered, body)
         outcome.error = _fault(status, lowered, msgspec.json.decode(body)["error"])
+        outcome.complaints += complaints("error", msgspec.json.decode(body))
     elif case.is_stream:
         assert lowered["content-type"] == "text/event-stream; charset=utf-8"
         _read_stream(outcome, body)
     else:
         assert lowered["content-type"].startswith("application/json"), lowered
-        _read_whole(outcome, case, msgspec.json.decode(body))
+        whole = msgspec.json.decode(body)
+        _read_whole(outcome, case, whole)
+        if case.operation in SCHEMAS:
+            legacy = whole.get("object") == "text_completion"
+            outcome.complaints += complaints("completion" if legacy else SCHEMAS[case.operation], whole)
     return outcome
 
 
@@ -111,6 +119,8 @@ def _read_stream(outcome: Outcome, body: bytes) -> None:
             assert position == len(messages) - 1, "an error is last, and no [DONE] follows"
             outcome.error = _fault(200, {}, chunk["error"], inband=True)
             break
+        if chunk["object"] == "chat.completion.chunk":
+            outcome.complaints += complaints("chunk", chunk)
         heads.add((chunk["id"], chunk["created"], chunk["model"]))
         _read_chunk(outcome, chunk)
     else:

@@ -16,7 +16,7 @@ from tests.conformance.corpus import Case, load_cases, params
 from tests.conformance.dialects import WIRES, Dialect, load_dialects
 from tests.conformance.outcome import Outcome, differences
 from tests.conformance.upstream import spoken
-from tests.system.pair import Pair, closed_port, running_pair
+from tests.system.pair import Pair
 
 DIALECTS = load_dialects()
 CASES = load_cases()
@@ -32,18 +32,14 @@ def runs(protocol: str) -> list[Any]:
     ]
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    dead = f"http://127.0.0.1:{closed_port()}/v1"
-    providers = {name: given for dialect in DIALECTS for name, given in dialect.providers(dead).items()}
-    aliases = {name: given for dialect in DIALECTS for name, given in dialect.aliases.items()}
-    with running_pair(providers=providers, models=aliases, media={"fetch": False}) as running:
-        yield running
+@pytest.fixture
+def pair(dialect_pair: Pair) -> Pair:
+    return dialect_pair
 
 
 @pytest.fixture(scope="module")
-def channel(pair: Pair) -> Iterator[grpc.Channel]:
-    with pair.channel() as opened:
+def channel(session_pair: Pair) -> Iterator[grpc.Channel]:
+    with session_pair.channel() as opened:
         yield opened
 
 
@@ -83,7 +79,7 @@ def prepare(dialect: Dialect, case: Case, pair: Pair) -> int:
 
 def check(dialect: Dialect, case: Case, outcome: Outcome, pair: Pair, start: int) -> None:
     sees_usage = outcome.protocol == "grpc" or case.asks_usage
-    found = differences(case.expect, outcome, sees_usage=sees_usage)
+    found = [*differences(case.expect, outcome, sees_usage=sees_usage), *outcome.complaints]
     received = pair.provider.requests[start:]
     # A refused call has no headers that say what was lost, and its request is judged by the other cases.
     if outcome.error is None or outcome.error.inband:

@@ -32,7 +32,7 @@ def asked_of(received: Received) -> Asked:
     asked = Asked(model=given["model"], stream=given.get("stream") is True)
     if received.path.endswith("/embed"):
         assert given["input_type"], "Cohere demands it of its newer models"
-        assert "float" in given["embedding_types"]
+        assert given["embedding_types"] in (["float"], ["base64"])
         asked.inputs = given["texts"]
         asked.knobs = {"dimensions": given["output_dimension"]} if "output_dimension" in given else {}
         return asked
