@@ -1,5 +1,5 @@
-"""Holds answers against OpenAI's published schema, where the reference files lie beside the checkout. What is right about
-an answer beyond its shape is judged elsewhere.
+"""Holds answers against OpenAI's published schema, where the reference files lie beside the checkout. What is right of an
+answer beyond its shape is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,6 @@ PRESENT = (recordings.SHARED / "tools" / "spec_check.py").exists()
 
 
 def complaints(kind: str, value: Any) -> list[str]:
-    """Say what the schema has against an answer (`chat`, `chunk`, `embeddings`, `completion`, `error`); nothing if it is
+    """Say what the schema has against a `chat`, `chunk`, `embeddings`, `completion` or `error`; nothing if the schema is
     absent."""
     return [f"no {kind} of OpenAI's: {one}" for one in recordings.judge()(kind, value)] if PRESENT else []

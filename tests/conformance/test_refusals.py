@@ -1,4 +1,4 @@
-"""Prompts and answers that a provider's safety system stops: never an empty answer with status 200, whatever the dialect."""
+"""Prompts and answers that a provider's safety system stops: never an empty answer with status 200, in any dialect."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Thinking over two turns with tools: what a provider signs in the first comes back to it unchanged in the second, though
-the caller knows OpenAI's format only and just sends back the message that it got. Over HTTP and over gRPC.
+"""Thinking over two turns with tools: what a provider signs in the first comes back to it unchanged in the second,
+though the caller knows only OpenAI's format and sends back the message that it got. Over HTTP and over gRPC.
 """
 
 from __future__ import annotations
