@@ -1,5 +1,5 @@
-"""Holds answers against OpenAI's published schema, where the reference files lie beside the checkout. What is right of an
-answer beyond its shape is judged elsewhere.
+"""Holds answers against OpenAI's published schema, where the reference files lie beside the checkout. What is right of
+an answer beyond its shape is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,5 @@ PRESENT = (recordings.SHARED / "tools" / "spec_check.py").exists()
 
 
 def complaints(kind: str, value: Any) -> list[str]:
-    """Say what the schema has against a `chat`, `chunk`, `embeddings`, `completion` or `error`; nothing if the schema is
-    absent."""
+    """Say what the schema has against a `chat`, `chunk`, `embeddings`, `completion` or `error`; absent, nothing."""
     return [f"no {kind} of OpenAI's: {one}" for one in recordings.judge()(kind, value)] if PRESENT else []
