@@ -61,13 +61,13 @@ USAGE = Usage(
         ("completion_tokens_details", '{"text_tokens":14,"image_tokens":-1}'),
     ),
 )
-TOP = '[{"token":"a","logprob":-0.5,"bytes":[97]},{"token":"b","logprob":-1.5,"bytes":null}]'
+TOP = '[{"token":"a","logprob":-0.5,"bytes":[97],"rank":1},{"token":"b","logprob":-1.5,"bytes":null}]'
 LOGPROBS = JsonText(
-    f'{{"content":[{{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":{TOP}}}],'
+    f'{{"content":[{{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":{TOP},"token_ids":[7,8]}}],'
     '"refusal":[{"token":"n","logprob":null}],"z":1}'
 )
 LEGACY_LOGPROBS = JsonText(
-    '{"tokens":["a","b"],"token_logprobs":[null,-1.5],"top_logprobs":[null,{"c":-2.5,"b":-1.5}],"text_offset":[0,1]}'
+    '{"tokens":["a","b"],"token_logprobs":[null,-1.5],"top_logprobs":[null,{"c":-2.5,"b":-1.5}],"text_offset":[0,1],"z":1}'
 )
 
 CONTENT = (
@@ -99,6 +99,9 @@ CHAT = ChatResponse(
                     ToolCall(id="c1", name="f", arguments='{"a": 1}', extra=EXTRA),
                     RawToolCall(json=JsonText('{"id":"c2","type":"custom","custom":{"name":"g","input":"i"},"y":1}')),
                     RawToolCall(json=JsonText('{"type":"server","arguments":"h"}')),
+                    RawToolCall(
+                        json=JsonText('{"id":"c4","type":"function","function":{"name":"f","arguments":"i","z":1}}')
+                    ),
                 ),
                 tool_call_id="c0",
                 refusal="Never.",
@@ -150,7 +153,7 @@ EVENTS: tuple[Event, ...] = (
     ThinkingSignature(choice=1, redacted_data="aGk="),
     RefusalDelta(choice=1, text="No"),
     AudioDelta(choice=1, json=JsonText('{"id":"a1","data":"cGNt","transcript":"hi","expires_at":9}')),
-    AudioDelta(choice=1, json=JsonText('{"data":"cGNt"}')),
+    AudioDelta(choice=1, json=JsonText('{"data":"cGNt","z":1}')),
     AudioDelta(choice=1, json=JsonText('{"data":"c"}')),
     ToolCallStart(choice=1, index=2, id="c1", name="f", extra=(("type", JsonText('"custom"')), *EXTRA)),
     ToolCallStart(choice=1, index=3, id="c2", name="g", extra=EXTRA),

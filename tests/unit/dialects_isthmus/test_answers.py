@@ -44,7 +44,12 @@ from tests.unit.dialects_isthmus.answers import (
 from tests.unit.dialects_isthmus.wire import Field, fields_of, set_fields
 
 LEGACY_ONLY: set[Field] = {("TokenLogprob", "text_offset")}
-CHAT_ONLY: set[Field] = {("TokenLogprob", "token_bytes"), ("TopLogprob", "token_bytes")}
+CHAT_ONLY: set[Field] = {
+    ("TokenLogprob", "token_bytes"),
+    ("TokenLogprob", "extra_json"),
+    ("TopLogprob", "token_bytes"),
+    ("TopLogprob", "extra_json"),
+}
 STAMP = Stamp(id="0", created_at=0)
 NO_PRICES: set[Field] = {("Usage", "cost_nano_usd")}
 REQUEST_ONLY: set[Field] = {("Image", "raw_json"), ("File", "raw_json")}
@@ -74,7 +79,7 @@ def whole(response: Any) -> Any:
         ([whole(CHAT)], NO_PRICES | REQUEST_ONLY | LEGACY_ONLY),
         ([stream(Operation.CHAT)], NO_PRICES | LEGACY_ONLY),
         ([whole(COMPLETION)], NO_PRICES | CHAT_ONLY),
-        ([stream(Operation.COMPLETION)], NO_PRICES | CHAT_ONLY),
+        ([stream(Operation.COMPLETION)], NO_PRICES),
         ([whole(EMBEDDING), whole(replace(EMBEDDING, usage=USAGE))], NO_PRICES),
     ],
     ids=["chat", "chat stream", "completion", "completion stream", "embedding"],
@@ -102,6 +107,7 @@ def test_chat_answer() -> None:
         chat_pb2.ToolCall(id="c1", name="f", arguments='{"a": 1}', extra_json=EXTRA_JSON),
         chat_pb2.ToolCall(id="c2", type="custom", name="g", arguments="i", extra_json='{"y":1}'),
         chat_pb2.ToolCall(type="server", arguments="h"),
+        chat_pb2.ToolCall(id="c4", type="function", name="f", arguments="i", extra_json='{"function":{"z":1}}'),
     ]
     assert [part.WhichOneof("kind") for part in first.message.parts[len(CONTENT) :]] == ["refusal", "audio"]
     audio = first.message.parts[-1].audio
@@ -181,10 +187,11 @@ def test_usage_says_zero_and_nothing_apart() -> None:
 
 
 def test_logprobs() -> None:
-    top = [{"token": "a", "logprob": -0.5, "token_bytes": b"a"}, {"token": "b", "logprob": -1.5}]
+    chosen = {"token": "a", "logprob": -0.5, "token_bytes": b"a"}
+    top = [{**chosen, "extra_json": '{"rank":1}'}, {"token": "b", "logprob": -1.5}]
 
     assert encode(CHAT).choices[0].logprobs == usage_pb2.Logprobs(
-        content=[{"token": "a", "logprob": -0.5, "token_bytes": b"a", "top": top}],
+        content=[{**chosen, "top": top, "extra_json": '{"token_ids":[7,8]}'}],
         refusal=[{"token": "n"}],
         extra_json='{"z":1}',
     )
@@ -194,16 +201,19 @@ def test_legacy_logprobs() -> None:
     top = [{"token": "b", "logprob": -1.5}, {"token": "c", "logprob": -2.5}]
 
     assert encode(COMPLETION).choices[0].logprobs == completion_pb2.CompletionLogprobs(
-        tokens=[{"token": "a", "text_offset": 0}, {"token": "b", "logprob": -1.5, "top": top, "text_offset": 1}]
+        tokens=[{"token": "a", "text_offset": 0}, {"token": "b", "logprob": -1.5, "top": top, "text_offset": 1}],
+        extra_json='{"z":1}',
     )
 
 
 def test_completion_in_the_shape_of_chat_has_logprobs_too() -> None:
-    text = JsonText('{"content":[{"token":"a","logprob":-0.5,"bytes":[97]}]}')
+    text = JsonText('{"content":[{"token":"a","logprob":-0.5,"bytes":[97]}],"z":1}')
 
     choice = encode(replace(COMPLETION, choices=(replace(COMPLETION.choices[0], logprobs=text),))).choices[0]
 
-    assert list(choice.logprobs.tokens) == [usage_pb2.TokenLogprob(token="a", logprob=-0.5, token_bytes=b"a")]
+    assert choice.logprobs == completion_pb2.CompletionLogprobs(
+        tokens=[{"token": "a", "logprob": -0.5, "token_bytes": b"a"}], extra_json='{"z":1}'
+    )
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"content":[{"token":"a","bytes":[256]}]}', '{"content":3}'])
@@ -215,7 +225,7 @@ def test_chat_logprobs_of_another_shape_stay_json(text: str) -> None:
     assert (wire.HasField("logprobs"), wire.extra_json) == (False, f'{{"logprobs":{text}}}')
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"tokens":["a"],"text_offset":[1,2]}', '{"content":[],"z":1}'])
+@pytest.mark.parametrize("text", ["[1]", '{"tokens":["a"],"text_offset":[1,2]}', '{"content":1}', '{"z":1}'])
 def test_completion_logprobs_of_another_shape_stay_json(text: str) -> None:
     choice = replace(COMPLETION.choices[1], logprobs=JsonText(text))
 
@@ -243,7 +253,6 @@ def test_unknown_instant_is_unset() -> None:
         replace(CHAT, id="\ud800"),
         replace(CHAT, created_at=2**70),
         replace(CHAT, choices=(replace(CHAT.choices[1], index=2**31),)),
-        replace(CHAT, choices=(replace(CHAT.choices[1], message=Message(role="a", audio=JsonText('{"data":"c"}'))),)),
         replace(COMPLETION, usage=Usage(prompt_tokens=2**63)),
         replace(EMBEDDING, embeddings=(Embedding(index=0, base64="AAA"),)),
     ],

@@ -244,21 +244,61 @@ def test_data_url_is_inline_media(kind: str) -> None:
 
 
 def test_extra_members_replace_fields() -> None:
-    extra = (
-        '{"temperature":0.70,"reasoning_effort":"x","user":null,"prompt_cache_key":"b","seed":12345678901234567890123}'
-    )
-    message = chat(temperature=0.1, reasoning={"effort": "low"}, user="u", prompt_cache_key="a", extra_json=extra)
+    extra = '{"temperature":0.70,"top_p":"x","user":null,"prompt_cache_key":"b","seed":12345678901234567890123}'
+    message = chat(temperature=0.1, top_p=0.5, user="u", prompt_cache_key="a", extra_json=extra)
 
     request = decode(Operation.CHAT, message)
 
-    assert (request.sampling.temperature, request.reasoning, request.user) == (None, None, None)
-    assert dict(request.extra) == {
-        "temperature": "0.70",
-        "reasoning_effort": '"x"',
-        "user": "null",
-        "prompt_cache_key": '"b"',
-        "seed": "12345678901234567890123",
-    }
+    assert request.sampling == Sampling(temperature=0.7, seed=12345678901234567890123)
+    assert request.user is None
+    assert dict(request.extra) == {"top_p": '"x"', "user": "null", "prompt_cache_key": '"b"'}
+
+
+@pytest.mark.parametrize(
+    ("effort", "expected", "kept"),
+    [
+        ('"x"', Reasoning(effort="x", max_tokens=9), {}),
+        ("null", None, {"reasoning_effort": "null"}),
+    ],
+)
+def test_extra_effort_replaces_ours(effort: str, expected: Reasoning | None, kept: dict[str, str]) -> None:
+    message = chat(reasoning={"effort": "low", "max_tokens": 9}, extra_json=f'{{"reasoning_effort":{effort}}}')
+
+    request = decode(Operation.CHAT, message)
+
+    assert (request.reasoning, dict(request.extra)) == (expected, kept)
+
+
+def test_extra_members_reach_the_fields_of_other_operations() -> None:
+    completion = completion_pb2.CompletionRequest(model="m", suffix="a", extra_json='{"suffix":"b","stop":["c"]}')
+    embedding = embedding_pb2.EmbeddingRequest(
+        model="m", input=[{"text": "a"}], extra_json='{"encoding_format":"int8"}'
+    )
+
+    assert decode(Operation.COMPLETION, completion) == CompletionRequest(
+        model="m", prompts=("",), sampling=Sampling(stop=("c",)), suffix="b", include_usage=True
+    )
+    assert decode(Operation.EMBEDDING, embedding).encoding_format == "int8"
+
+
+@pytest.mark.parametrize("place", ["tool", "function"])
+def test_prompt_cache_marker_of_a_tool(place: str) -> None:
+    mark = {"extra_json": '{"cache_control":{"type":"ephemeral"}}'}
+    tool = {"function": {"name": "f", **(mark if place == "function" else {})}, **(mark if place == "tool" else {})}
+
+    assert decode(Operation.CHAT, chat(tools=[tool])).tools == (
+        FunctionTool(name="f", extra=(("cache_control", JsonText('{"type":"ephemeral"}')),)),
+    )
+
+
+def test_last_refusal_of_the_assistant_is_its_own() -> None:
+    parts = [{"text": "a"}, {"refusal": "No."}]
+
+    turns = [{"role": role, "parts": parts} for role in ("assistant", "user")]
+    assistant, user = decode(Operation.CHAT, chat(messages=turns)).messages
+
+    assert assistant == Message(role="assistant", content=plain_text("a"), refusal="No.")
+    assert user.content == (TextPart(text="a"), RefusalPart(text="No."))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ from isthmus.v1 import chat_stream_pb2, completion_pb2, stream_pb2
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import JsonText
 from isthmusd.core.errors import Garbled, Interrupted
-from isthmusd.core.events import AudioDelta, ChoiceEnd, End, Event, LogprobsDelta, RoleDelta, TextDelta
+from isthmusd.core.events import (
+    ChoiceEnd,
+    End,
+    Event,
+    LogprobsDelta,
+    RawDelta,
+    RoleDelta,
+    TextDelta,
+    ThinkingSignature,
+)
 from isthmusd.core.request import Operation
 from isthmusd.dialects.isthmus import SERVED
 
@@ -69,7 +78,7 @@ def test_steps_of_a_chat() -> None:
             {"thinking_delta": {"choice": 1, "signature": b"aGk=", "redacted": True}},
             {"refusal_delta": {"choice": 1, "text": "No"}},
             {"audio_delta": {**audio, "id": "a1", "transcript": "hi", "expire_time": {"seconds": 9}}},
-            {"audio_delta": audio},
+            {"audio_delta": {**audio, "extra_json": '{"z":1}'}},
             raw('{"audio":{"data":"c"}}'),
             {"tool_call_start": call},
             {"tool_call_start": {"choice": 1, "index": 3, "id": "c2", "name": "g", "extra_json": EXTRA_JSON}},
@@ -83,6 +92,8 @@ def test_steps_of_a_chat() -> None:
 
 def test_steps_of_a_completion() -> None:
     whole = SERVED[Operation.COMPLETION].encode_response(COMPLETION)
+    chat = SERVED[Operation.CHAT].encode_response(CHAT).choices[0].logprobs
+    in_shape_of_chat = {"tokens": chat.content, "extra_json": '{"refusal":[{"token":"n","logprob":null}],"z":1}'}
 
     assert feed(Operation.COMPLETION, *EVENTS) == completion_pb2.CompletionChunk(
         events=[
@@ -94,7 +105,7 @@ def test_steps_of_a_completion() -> None:
             raw('{"redacted_data":"aGk="}'),
             raw('{"refusal":"No"}'),
             raw('{"audio":{"id":"a1","data":"cGNt","transcript":"hi","expires_at":9}}'),
-            raw('{"audio":{"data":"cGNt"}}'),
+            raw('{"audio":{"data":"cGNt","z":1}}'),
             raw('{"audio":{"data":"c"}}'),
             raw(
                 '{"tool_calls":[{"index":2,"id":"c1","function":{"name":"f"},"type":"custom",'
@@ -102,7 +113,7 @@ def test_steps_of_a_completion() -> None:
             ),
             raw('{"tool_calls":[{"index":3,"id":"c2","function":{"name":"g"},"x":{"b":1,"a":2.50},"y":null}]}'),
             raw('{"tool_calls":[{"index":2,"function":{"arguments":"{\\"a\\":"}}]}'),
-            raw(f'{{"logprobs":{CHAT.choices[0].logprobs}}}'),
+            {"logprobs_delta": {"choice": 1, "logprobs": in_shape_of_chat}},
             {"logprobs_delta": {"choice": 1, "logprobs": whole.choices[0].logprobs}},
             *tail(whole.usage),
         ]
@@ -115,11 +126,42 @@ def test_nothing_to_say_is_no_chunk(operation: Operation, events: tuple[Event, .
     assert feed(operation, *events) is None
 
 
-def test_audio_with_unknown_members_stays_json() -> None:
-    text = '{"data":"cGNt","voice":"v"}'
+def test_calls_with_free_text_are_calls() -> None:
+    pieces = [
+        RawDelta(choice=1, extra=(("tool_calls", JsonText(text)), *after))
+        for text, after in (
+            ('[{"index":0,"id":"c","type":"custom","custom":{"name":"g","input":"SEL"}}]', ()),
+            ('[{"index":0,"custom":{"input":"ECT"}}]', (("x", JsonText("1")),)),
+        )
+    ]
 
-    assert (
-        feed(Operation.CHAT, AudioDelta(choice=1, json=JsonText(text))).events[0].raw_json.json == f'{{"audio":{text}}}'
+    assert feed(Operation.CHAT, *pieces) == chat_stream_pb2.ChatChunk(
+        events=[
+            {"tool_call_start": {"choice": 1, "index": 0, "id": "c", "name": "g", "type": "custom"}},
+            {"tool_call_delta": {"choice": 1, "index": 0, "arguments": "SEL"}},
+            {"tool_call_delta": {"choice": 1, "index": 0, "arguments": "ECT"}},
+            raw('{"x":1}'),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"index":0,"id":"c","type":"server","name":"g"}]', '[{"index":0,"custom":{"input":"a"},"x":1}]']
+)
+def test_calls_of_another_shape_stay_json(text: str) -> None:
+    assert feed(Operation.CHAT, RawDelta(choice=1, extra=(("tool_calls", JsonText(text)),))).events[
+        0
+    ] == chat_stream_pb2.ChatEvent(**raw(f'{{"tool_calls":{text}}}'))
+
+
+def test_thinking_that_is_redacted_in_part_ends_twice() -> None:
+    event = ThinkingSignature(choice=1, signature="c2ln", redacted_data="aGk=")
+
+    assert feed(Operation.CHAT, event) == chat_stream_pb2.ChatChunk(
+        events=[
+            {"thinking_delta": {"choice": 1, "signature": b"c2ln"}},
+            {"thinking_delta": {"choice": 1, "signature": b"aGk=", "redacted": True}},
+        ]
     )
 
 

@@ -64,18 +64,20 @@ class RefusalDelta(_message.Message):
     def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class AudioDelta(_message.Message):
-    __slots__ = ("choice", "data", "transcript", "id", "expire_time")
+    __slots__ = ("choice", "data", "transcript", "id", "expire_time", "extra_json")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     TRANSCRIPT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_JSON_FIELD_NUMBER: _ClassVar[int]
     choice: int
     data: bytes
     transcript: str
     id: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, choice: _Optional[int] = ..., data: _Optional[bytes] = ..., transcript: _Optional[str] = ..., id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    extra_json: str
+    def __init__(self, choice: _Optional[int] = ..., data: _Optional[bytes] = ..., transcript: _Optional[str] = ..., id: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., extra_json: _Optional[str] = ...) -> None: ...
 
 class ToolCallStart(_message.Message):
     __slots__ = ("choice", "index", "id", "name", "type", "extra_json")

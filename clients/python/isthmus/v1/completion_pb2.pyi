@@ -115,10 +115,12 @@ class CompletionChoice(_message.Message):
     def __init__(self, index: _Optional[int] = ..., text: _Optional[str] = ..., finish_reason: _Optional[_Union[_stream_pb2.FinishReason, str]] = ..., native_finish_reason: _Optional[str] = ..., logprobs: _Optional[_Union[CompletionLogprobs, _Mapping]] = ..., extra_json: _Optional[str] = ...) -> None: ...
 
 class CompletionLogprobs(_message.Message):
-    __slots__ = ("tokens",)
+    __slots__ = ("tokens", "extra_json")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_JSON_FIELD_NUMBER: _ClassVar[int]
     tokens: _containers.RepeatedCompositeFieldContainer[_usage_pb2.TokenLogprob]
-    def __init__(self, tokens: _Optional[_Iterable[_Union[_usage_pb2.TokenLogprob, _Mapping]]] = ...) -> None: ...
+    extra_json: str
+    def __init__(self, tokens: _Optional[_Iterable[_Union[_usage_pb2.TokenLogprob, _Mapping]]] = ..., extra_json: _Optional[str] = ...) -> None: ...
 
 class CompletionChunk(_message.Message):
     __slots__ = ("events",)

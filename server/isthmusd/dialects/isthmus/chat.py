@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from isthmus.v1 import chat_pb2 as pb
@@ -26,28 +27,32 @@ from isthmusd.dialects.isthmus.fields import (
 from isthmusd.dialects.isthmus.finish import encode_finish
 from isthmusd.dialects.isthmus.logprobs import encode_logprobs
 from isthmusd.dialects.isthmus.messages import decode_message, write_message
-from isthmusd.dialects.isthmus.request import decode_extra, decode_knobs, peek_knobbed, replace_fields
+from isthmusd.dialects.isthmus.request import (
+    SAMPLING,
+    SWITCH,
+    WHOLE,
+    WORD,
+    Kinds,
+    decode_extra,
+    decode_knobs,
+    peek_knobbed,
+    replace_fields,
+)
 from isthmusd.dialects.isthmus.steps import UNWRITABLE, EventEncoder, garbled
 from isthmusd.dialects.isthmus.tools import decode_response_format, decode_tool, decode_tool_choice
 from isthmusd.dialects.isthmus.usage import encode_usage
 
-_KNOBS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "n",
-    "max_tokens",
-    "max_completion_tokens",
-    "logprobs",
-    "top_logprobs",
-    "seed",
-)
-_SETTINGS = ("parallel_tool_calls", "verbosity", "user", "store", "service_tier")
+_SAMPLING: Kinds = {**SAMPLING, "max_completion_tokens": WHOLE, "logprobs": SWITCH, "top_logprobs": WHOLE}
+_KNOBS = tuple(name for name in _SAMPLING if name != "stop")
+_SETTINGS: Kinds = {
+    "parallel_tool_calls": SWITCH,
+    "verbosity": WORD,
+    "user": WORD,
+    "store": SWITCH,
+    "service_tier": WORD,
+}
 """Fields that the hub has under the same name."""
+_EFFORT = "reasoning_effort"
 _HINTS = ("safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 """Fields that the hub keeps as members under the same name."""
 _OWN = frozenset({"model", "messages"})
@@ -102,13 +107,24 @@ def _decode_request(request: pb.ChatRequest) -> ChatRequest:
         settings["prediction"] = json_object("prediction_json", request.prediction_json)
     for name, message in present(request, _SUBMESSAGES).items():
         settings[name] = decode_under(name, message, _SUBMESSAGES[name])
-    replace_fields(extra, knobs, settings)
+    extra = _replace_settings(replace_fields(extra, _SAMPLING, knobs), settings)
     hints = present(request, _HINTS)
     if hints:
         extra = merge(tuple((name, quote(value)) for name, value in hints.items()), extra)
     return ChatRequest(
         model=model, messages=messages, sampling=Sampling(**knobs), include_usage=True, extra=extra, **settings
     )
+
+
+def _replace_settings(extra: Extra, settings: dict[str, Any]) -> Extra:
+    """Replace settings, among them the effort, which is a member of its own in `extra_json` and a part of ours here."""
+    rest = replace_fields(extra, {**_SETTINGS, _EFFORT: WORD}, settings)
+    effort = settings.pop(_EFFORT, None)
+    if effort is not None:
+        settings["reasoning"] = replace(settings.get("reasoning", Reasoning()), effort=effort)
+    elif any(name == _EFFORT for name, _ in rest):
+        settings.pop("reasoning", None)
+    return rest
 
 
 def _decode_reasoning(reasoning: pb.Reasoning) -> Reasoning:

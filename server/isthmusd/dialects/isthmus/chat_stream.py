@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from isthmus.v1.chat_stream_pb2 import ChatChunk
 
+from isthmusd.core.chat import JsonText
 from isthmusd.core.events import (
     AudioDelta,
     LogprobsDelta,
+    RawDelta,
     RefusalDelta,
     ThinkingDelta,
     ThinkingSignature,
@@ -33,6 +36,8 @@ def _thinking(steps: Any, event: ThinkingDelta) -> None:
 
 
 def _signature(steps: Any, event: ThinkingSignature) -> None:
+    if event.signature is not None:
+        steps.add(thinking_delta={"choice": event.choice, "signature": event.signature.encode()})
     if event.redacted_data is not None:
         steps.add(
             thinking_delta={
@@ -41,8 +46,6 @@ def _signature(steps: Any, event: ThinkingSignature) -> None:
                 "redacted": True,
             }
         )
-    elif event.signature is not None:
-        steps.add(thinking_delta={"choice": event.choice, "signature": event.signature.encode()})
 
 
 def _refusal(steps: Any, event: RefusalDelta) -> None:
@@ -52,11 +55,8 @@ def _refusal(steps: Any, event: RefusalDelta) -> None:
 
 
 def _audio(steps: Any, event: AudioDelta) -> None:
-    try:
-        spoken = read_spoken(event.json)
-    except (ValueError, *NOT_JSON):
-        spoken = None
-    if spoken is None or spoken.extra:
+    spoken = read_spoken(event.json)
+    if spoken is None:
         add_raw(steps, event.choice, (("audio", event.json),))
         return
     delta = steps.add().audio_delta
@@ -67,6 +67,48 @@ def _audio(steps: Any, event: AudioDelta) -> None:
         delta.id = spoken.id
     if spoken.expire_time is not None:
         delta.expire_time.CopyFrom(spoken.expire_time)
+    delta.extra_json = join(spoken.extra)
+
+
+class _Custom(msgspec.Struct, forbid_unknown_fields=True):
+    name: str | None = None
+    input: str | None = None
+
+
+class _CustomCall(msgspec.Struct, forbid_unknown_fields=True):
+    """A piece of a call with free text in place of arguments."""
+
+    index: int
+    custom: _Custom
+    id: str | None = None
+    type: Literal["custom"] | None = None
+
+
+_CUSTOM_CALLS = msgspec.json.Decoder(list[_CustomCall])
+
+
+def _raw(steps: Any, event: RawDelta) -> None:
+    rest: list[tuple[str, JsonText]] = []
+    for name, text in event.extra:
+        if event.choice is None or name != "tool_calls" or not _custom_calls(steps, event.choice, text):
+            rest.append((name, text))
+    if rest:
+        add_raw(steps, event.choice, tuple(rest))
+
+
+def _custom_calls(steps: Any, choice: int, text: JsonText) -> bool:
+    """Append the steps of custom calls; False, and none of them, if there is something else among them."""
+    try:
+        calls = _CUSTOM_CALLS.decode(text)
+    except NOT_JSON:
+        return False
+    for call in calls:
+        if call.id is not None or call.custom.name is not None:
+            start = {"choice": choice, "index": call.index, "id": call.id, "name": call.custom.name, "type": "custom"}
+            steps.add(tool_call_start=start)
+        if call.custom.input:
+            steps.add(tool_call_delta={"choice": choice, "index": call.index, "arguments": call.custom.input})
+    return True
 
 
 def _call_start(steps: Any, event: ToolCallStart) -> None:
@@ -99,6 +141,7 @@ def _logprobs(steps: Any, event: LogprobsDelta) -> None:
 
 _WRITERS: Writers = {
     **SHARED,
+    RawDelta: _raw,
     ThinkingDelta: _thinking,
     ThinkingSignature: _signature,
     RefusalDelta: _refusal,

@@ -23,23 +23,22 @@ from isthmusd.core.request import Peeked
 from isthmusd.dialects.isthmus.fields import NOT_JSON, BadField, decode_each, instant, join, present, quote, required
 from isthmusd.dialects.isthmus.finish import encode_finish
 from isthmusd.dialects.isthmus.logprobs import encode_completion_logprobs
-from isthmusd.dialects.isthmus.request import decode_extra, decode_knobs, peek_knobbed, replace_fields
+from isthmusd.dialects.isthmus.request import (
+    SAMPLING,
+    SWITCH,
+    WHOLE,
+    WORD,
+    Kinds,
+    decode_extra,
+    decode_knobs,
+    peek_knobbed,
+    replace_fields,
+)
 from isthmusd.dialects.isthmus.steps import SHARED, UNWRITABLE, EventEncoder, Writers, add_raw, garbled
 from isthmusd.dialects.isthmus.usage import encode_usage
 
-_KNOBS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "n",
-    "max_tokens",
-    "seed",
-)
-_SETTINGS = ("logprobs", "suffix", "echo", "best_of", "user")
+_KNOBS = tuple(name for name in SAMPLING if name != "stop")
+_SETTINGS: Kinds = {"logprobs": WHOLE, "suffix": WORD, "echo": SWITCH, "best_of": WHOLE, "user": WORD}
 _OWN = frozenset({"model", "prompt"})
 _RAW_PROMPT = msgspec.json.Decoder(str | tuple[int, ...])
 
@@ -81,7 +80,7 @@ def _decode_request(request: pb.CompletionRequest) -> CompletionRequest:
     extra = decode_extra(request, _OWN)
     knobs = decode_knobs(request, _KNOBS)
     settings = present(request, _SETTINGS)
-    replace_fields(extra, knobs, settings)
+    extra = replace_fields(replace_fields(extra, SAMPLING, knobs), _SETTINGS, settings)
     return CompletionRequest(
         model=model,
         prompts=prompts or ("",),  # no text before it: the model starts a new document

@@ -19,11 +19,12 @@ from isthmusd.dialects.isthmus.fields import (
     present,
     required,
 )
-from isthmusd.dialects.isthmus.request import decode_extra, replace_fields
+from isthmusd.dialects.isthmus.request import WHOLE, WORD, Kinds, decode_extra, replace_fields
 from isthmusd.dialects.isthmus.steps import UNWRITABLE, EventEncoder, garbled
 from isthmusd.dialects.isthmus.usage import encode_usage
 
-_SETTINGS = ("dimensions", "user")
+_SETTINGS: Kinds = {"dimensions": WHOLE, "user": WORD}
+_REPLACED: Kinds = {**_SETTINGS, "encoding_format": WORD}
 _OWN = frozenset({"model", "input"})
 _ENCODINGS: dict[int, str | None] = {
     pb.EMBEDDING_ENCODING_UNSPECIFIED: None,
@@ -75,7 +76,7 @@ def _decode_request(request: pb.EmbeddingRequest) -> EmbeddingRequest:
         raise BadField("encoding", "is not known to this gateway")
     extra = decode_extra(request, _OWN)
     settings: dict[str, Any] = {**present(request, _SETTINGS), "encoding_format": _ENCODINGS[request.encoding]}
-    replace_fields(extra, settings)
+    extra = replace_fields(extra, _REPLACED, settings)
     return EmbeddingRequest(model=model, inputs=inputs, extra=extra, **settings)
 
 

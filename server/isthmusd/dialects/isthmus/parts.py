@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from isthmus.v1 import chat_pb2 as pb
 
@@ -171,8 +172,19 @@ _DECODE: dict[str, Callable[[pb.Part, Extra], Part]] = {
 }
 
 
-def encode_part(part: Part) -> pb.Part:
-    """Write one part. Raises ValueError if the hub holds base64 that is none."""
+def encode_content(content: Iterable[Part]) -> Iterator[pb.Part]:
+    """Write parts; thinking that is redacted in part is two of them. Raises ValueError if the hub holds base64 that is
+    none."""
+    for part in content:
+        match part:
+            case ThinkingPart(signature=str(), redacted_data=str(hidden)):
+                yield _encode_part(replace(part, redacted_data=None))
+                yield _encode_part(ThinkingPart(redacted_data=hidden))
+            case _:
+                yield _encode_part(part)
+
+
+def _encode_part(part: Part) -> pb.Part:
     match part:
         case TextPart():
             return pb.Part(text=part.text, extra_json=join(part.extra))
@@ -186,12 +198,16 @@ def encode_part(part: Part) -> pb.Part:
         case RefusalPart():
             return pb.Part(refusal=part.text, extra_json=join(part.extra))
         case ThinkingPart():
-            redacted = part.redacted_data is not None
-            opaque = part.redacted_data if redacted else part.signature
-            thinking = pb.Thinking(text=part.text, signature=(opaque or "").encode(), redacted=redacted)
-            return pb.Part(thinking=thinking, extra_json=join(part.extra))
+            return _encode_thinking(part)
         case RawPart():
             return pb.Part(raw_json=part.json)
+
+
+def _encode_thinking(part: ThinkingPart) -> pb.Part:
+    redacted = part.redacted_data is not None
+    opaque = part.redacted_data if redacted else part.signature
+    thinking = pb.Thinking(text=part.text, signature=(opaque or "").encode(), redacted=redacted)
+    return pb.Part(thinking=thinking, extra_json=join(part.extra))
 
 
 def _encode_image(part: ImagePart) -> pb.Image:
@@ -210,8 +226,10 @@ def _encode_blob(mime_type: str | None, data_base64: str) -> pb.Blob:
     return pb.Blob(mime_type=mime_type or "", data=from_base64(data_base64))
 
 
-def encode_spoken(text: JsonText) -> pb.Part:
-    """Write a message's spoken answer. Raises ValueError if it has another shape."""
+def encode_spoken(text: JsonText) -> pb.Part | None:
+    """Write a message's spoken answer; None if it has another shape, or no id to tell it from a caller's sound."""
     spoken = read_spoken(text)
+    if spoken is None or spoken.id is None:
+        return None
     audio = pb.Audio(id=spoken.id, data=spoken.data, transcript=spoken.transcript, expire_time=spoken.expire_time)
     return pb.Part(audio=audio, extra_json=join(spoken.extra))

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
+import msgspec
 from isthmus.v1 import chat_pb2, completion_pb2, embedding_pb2
 
 from isthmusd.core.chat import Extra, JsonText
 from isthmusd.core.request import Peeked
-from isthmusd.dialects.isthmus.fields import BadField, join, members, present, required
+from isthmusd.dialects.isthmus.fields import NOT_JSON, BadField, join, members, present, required
 
 Request = chat_pb2.ChatRequest | completion_pb2.CompletionRequest | embedding_pb2.EmbeddingRequest
 Knobbed = chat_pb2.ChatRequest | completion_pb2.CompletionRequest
+
+Kinds = Mapping[str, msgspec.json.Decoder[Any]]
+"""Members of `extra_json` that the hub has under the same name, and what they must be to be read."""
+
+NUMBER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float)
+WHOLE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(int)
+SWITCH: msgspec.json.Decoder[Any] = msgspec.json.Decoder(bool)
+WORD: msgspec.json.Decoder[Any] = msgspec.json.Decoder(str)
+WORDS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(tuple[str, ...])
+SAMPLING: Kinds = {
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "top_k": WHOLE,
+    "min_p": NUMBER,
+    "repetition_penalty": NUMBER,
+    "frequency_penalty": NUMBER,
+    "presence_penalty": NUMBER,
+    "n": WHOLE,
+    "stop": WORDS,
+    "max_tokens": WHOLE,
+    "seed": WHOLE,
+}
+"""Those of chats and of completions that go to `Sampling`."""
 
 _EXTRA = "extra_json"
 _STREAM = "stream"
@@ -61,14 +85,17 @@ def _decode_bias(items: Iterable[tuple[str, float]]) -> tuple[tuple[str, float],
     return bias
 
 
-def replace_fields(extra: Extra, *fields: dict[str, Any]) -> None:
-    """Unset what `extra_json` replaces: its member alone reaches the provider."""
-    for name, _ in extra:
-        for group in fields:
-            group.pop(_HUB_NAMES.get(name, name), None)
-
-
-_HUB_NAMES = {"reasoning_effort": "reasoning"}
+def replace_fields(extra: Extra, kinds: Kinds, fields: dict[str, Any]) -> Extra:
+    """Replace fields by the members of `extra_json`: those that can be read are translated like the fields, so that
+    every provider gets them; gives the others, which reach the provider as they are."""
+    kept: list[tuple[str, JsonText]] = []
+    for name, text in extra:
+        fields.pop(name, None)
+        try:
+            fields[name] = kinds[name].decode(text)
+        except (KeyError, *NOT_JSON):
+            kept.append((name, text))
+    return tuple(kept)
 
 
 def peek_knobbed(request: Knobbed, *, has_messages: bool = False, has_prompt: bool = False) -> Peeked:

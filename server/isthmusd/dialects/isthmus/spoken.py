@@ -8,7 +8,7 @@ import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from isthmusd.core.chat import Extra, JsonText
-from isthmusd.dialects.isthmus.fields import from_base64, instant, split
+from isthmusd.dialects.isthmus.fields import NOT_JSON, from_base64, instant, split
 
 
 class _Audio(msgspec.Struct):
@@ -30,13 +30,17 @@ class Spoken:
     extra: Extra
 
 
-def read_spoken(text: JsonText) -> Spoken:
-    """Take a spoken answer, or a piece of one, apart. Raises ValueError if it has another shape."""
-    audio = _DECODER.decode(text)
+def read_spoken(text: JsonText) -> Spoken | None:
+    """Take a spoken answer, or a piece of one, apart; None if it has another shape."""
+    try:
+        audio = _DECODER.decode(text)
+        data, expire_time = from_base64(audio.data or ""), instant(audio.expires_at)
+    except (ValueError, *NOT_JSON):
+        return None
     return Spoken(
         id=audio.id,
-        data=from_base64(audio.data or ""),
+        data=data,
         transcript=audio.transcript,
-        expire_time=instant(audio.expires_at),
+        expire_time=expire_time,
         extra=tuple(member for member in split(text) if member[0] not in _Audio.__struct_fields__),
     )

@@ -34,6 +34,7 @@ from isthmusd.dialects.isthmus.fields import (
     required,
 )
 
+_MARKER = "cache_control"
 _MODES: dict[int, str] = {
     pb.TOOL_CHOICE_MODE_AUTO: "auto",
     pb.TOOL_CHOICE_MODE_NONE: "none",
@@ -57,8 +58,11 @@ def decode_tool(tool: pb.Tool) -> Tool:
 
 
 def _decode_function(function: pb.Function, extra: Extra) -> Tool:
-    """Members inside the function have no place in the hub: such a tool is carried in OpenAI's shape as a whole."""
+    """Members inside the function have no place in the hub: such a tool is carried in OpenAI's shape as a whole. Only a
+    prompt-cache marker, which is written beside the function or in it, is the tool's own."""
     inner = members("extra_json", function.extra_json)
+    extra = merge(tuple(member for member in inner if member[0] == _MARKER), extra)
+    inner = tuple(member for member in inner if member[0] != _MARKER)
     tool = FunctionTool(
         name=required("name", function.name),
         description=function.description if function.HasField("description") else None,
