@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from isthmusd.core.errors import Exhausted, GatewayError, Misconfigured, UpstreamError
 from isthmusd.pipeline.headers import printable
-from isthmusd.rpc.call import Metadata
+from isthmusd.rpc.call import REQUEST_ID, Metadata
 
 DOMAIN = "isthmus"
 MESSAGE_LIMIT = 1500
@@ -53,11 +53,24 @@ def status_code(error: GatewayError) -> grpc.StatusCode:
 
 
 def trailers(error: GatewayError, request_id: str) -> Metadata:
-    """Give the trailing metadata that carries `google.rpc.Status`."""
+    """Give the trailing metadata: `google.rpc.Status`, and what the headers of an error say on the OpenAI surface."""
     code = status_code(error)
     status = status_pb2.Status(code=code.value[0], message=shortened(error.message, MESSAGE_LIMIT))
     status.details.extend(_packed(detail) for detail in _details(error, request_id))
-    return (("grpc-status-details-bin", status.SerializeToString()),)  # type: ignore[return-value] # -bin is bytes
+    named = ((REQUEST_ID, request_id),) if request_id else ()
+    packed = ("grpc-status-details-bin", status.SerializeToString())
+    return (packed, *named, *error_headers(error))  # type: ignore[return-value] # -bin is bytes
+
+
+def error_headers(error: GatewayError) -> Metadata:
+    """Give what clients obey or quote without reading an error's body."""
+    headers = [("x-should-retry", "true" if error.retryable else "false")]
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", str(max(0, round(error.retry_after_s)))))
+    if isinstance(error, UpstreamError) and error.told.request_id is not None:
+        name = shortened(printable(error.told.request_id), FIELD_LIMIT)
+        headers.append(("x-isthmus-upstream-request-id", name))
+    return headers
 
 
 def shortened(text: str, limit: int) -> str:

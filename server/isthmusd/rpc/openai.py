@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 
-from isthmusd.core.errors import Bug, GatewayError, Unauthenticated, UpstreamError
+from isthmusd.core.errors import Bug, GatewayError, Unauthenticated
 from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.errors import encode_error
@@ -22,12 +22,12 @@ from isthmusd.dialects.openai.models import encode_model, encode_models
 from isthmusd.framing.http_body import EMPTY, encode_body
 from isthmusd.pipeline.credentials import refuse_credentials
 from isthmusd.pipeline.forward import forward
-from isthmusd.pipeline.headers import printable
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
 from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway, run
 from isthmusd.rpc.call import REQUEST_ID, Context, Metadata, Reader, whole_body
+from isthmusd.rpc.errors import error_headers
 
 SERVICE = "isthmus.v1.OpenAIService"
 JSON_TYPE = "application/json"
@@ -185,13 +185,8 @@ async def _answering(context: Context, arrival: Arrival, answer: Answer) -> byte
 
 
 async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> bytes:
-    headers: list[tuple[str, str]] = [("x-should-retry", "true" if error.retryable else "false")]
-    if error.retry_after_s is not None:
-        headers.append(("retry-after", str(max(0, round(error.retry_after_s)))))
-    if isinstance(error, UpstreamError) and error.told.request_id is not None:
-        headers.append(("x-isthmus-upstream-request-id", printable(error.told.request_id)))
     try:
-        await context.send_initial_metadata(_metadata(arrival, error.http_status, headers))
+        await context.send_initial_metadata(_metadata(arrival, error.http_status, error_headers(error)))
     except grpc.aio.UsageError:
         # The answer has begun: what follows cannot become an error answer, but it must not look complete.
         return BROKEN

@@ -162,9 +162,10 @@ def test_every_error_fits_whatever_it_holds(letter: str, kind: type[GatewayError
     error = kind(long, param=long, code=long, retry_after_s=3.0)
     error.type = long
 
-    ((_, packed),) = trailers(error, "r" * 128)
+    told = dict(trailers(error, "r" * 128))
+    packed = told["grpc-status-details-bin"]
 
-    assert len(packed) < 6 * 1024
+    assert sum(len(name) + len(value) for name, value in told.items()) < 6 * 1024
     status = status_pb2.Status.FromString(packed)  # type: ignore[arg-type]
     assert len(status.message.encode()) <= MESSAGE_LIMIT
 
@@ -197,7 +198,7 @@ def test_a_status_follows_from_the_http_status(error: GatewayError, code: grpc.S
 def test_details_name_what_the_target_said() -> None:
     error = Throttled("x", told=Told(status=429, request_id="r" * 500), retry_after_s=1.5)
 
-    ((key, packed),) = trailers(error, "id")
+    (key, packed), *_ = trailers(error, "id")
 
     status = status_pb2.Status.FromString(packed)  # type: ignore[arg-type]
     assert key == "grpc-status-details-bin"
@@ -211,6 +212,26 @@ def test_details_name_what_the_target_said() -> None:
 def test_ids_of_a_target_outside_ascii_are_told_in_ascii() -> None:
     error = Throttled("x", told=Told(status=429, request_id="caf\udce9"))
 
-    ((_, packed),) = trailers(error, "id")
+    told = dict(trailers(error, "id"))
 
-    assert b"caf%E9" in packed  # type: ignore[operator]
+    assert b"caf%E9" in told["grpc-status-details-bin"]  # type: ignore[operator]
+    assert told["x-isthmus-upstream-request-id"] == "caf%E9"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.InvalidRequest("x"), {"x-should-retry": "false"}),
+        (errors.LimitExceeded("x", retry_after_s=1.6), {"x-should-retry": "true", "retry-after": "2"}),
+        (
+            Throttled("x", retry_after_s=-1, told=Told(request_id="up")),
+            {"x-should-retry": "true", "retry-after": "0", "x-isthmus-upstream-request-id": "up"},
+        ),
+    ],
+)
+def test_what_clients_obey_is_metadata_too(error: GatewayError, told: dict[str, str]) -> None:
+    given = dict(trailers(error, "id"))
+
+    assert given.keys() == {"grpc-status-details-bin", "x-request-id", *told}
+    assert given.items() >= {"x-request-id": "id", **told}.items()
+    assert "x-request-id" not in dict(trailers(error, ""))
