@@ -1,8 +1,13 @@
 # The benchmark (bench/README.md). BENCH_ARGS: --quick, --only isthmus,envoy, --strict.
-.PHONY: bench bench-peers
+# TRANSLATION_ARGS: --quick, --only anthropic,gemini, --strict, --profile.
+.PHONY: bench bench-translation bench-peers
 
 bench:
 	.venv/bin/python -m bench.run $(BENCH_ARGS)
+	.venv/bin/python -m bench.translation $(TRANSLATION_ARGS)
+
+bench-translation: $(STAMPS)/test
+	.venv/bin/python -m bench.translation $(TRANSLATION_ARGS)
 
 # Other gateways, each in an environment of its own: they are never installed beside Isthmus.
 bench-peers:
