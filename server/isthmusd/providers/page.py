@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
+from isthmusd.core.profile import Provider
+from isthmusd.providers.capabilities import AS_DATA, BY_CHAT, BY_TOOL, NO, SENT, YES, Capability, cells
 from isthmusd.providers.catalog_file import Catalog, Host, Profiles, Quirk, packaged
 from isthmusd.providers.setup import VARIABLES, Setup
 
@@ -23,6 +25,18 @@ What stands in the second column makes a provider usable: variables of the envir
 
 | Provider | Set | Speaks | Address | |
 |---|---|---|---|---|
+"""
+
+_CAPABILITIES = f"""
+## What each can do
+
+What arrives at a host when you ask for it, not what each of its models makes of it. `{YES}`: written in the host's own
+format. `{SENT}`: it goes as it came, and the host's documentation says whether it is known there. `{NO}`: it does not
+arrive, which is a [loss](losses.md), or the call is refused. `{AS_DATA}`: the gateway fetches the URL. `{BY_CHAT}`: a
+completion is asked as a chat. `{BY_TOOL}`: the schema becomes a tool that the model must call. Thinking is asked for in
+tokens, or in words for effort; whichever you write is translated. Bedrock's rows are those of Claude: other makers'
+models differ in thinking, in knobs and in the choice of tools.
+
 """
 
 _DIFFERENCES = """
@@ -45,12 +59,35 @@ def page(catalog: Catalog | None = None) -> str:
     rows = [_row(name, host, catalog.setups[name]) for name, host in catalog.hosts.items()]
     hosts = [line for name, host in catalog.hosts.items() for line in _host(name, host, catalog.profiles)]
     profiles = [line for name, quirks in catalog.profiles.items() for line in _section(f"`{name}`", quirks)]
-    return "".join((_HEAD, *rows, _DIFFERENCES, *hosts, _PROFILES, *profiles))
+    return "".join((_HEAD, *rows, _CAPABILITIES, *_capabilities(catalog), _DIFFERENCES, *hosts, _PROFILES, *profiles))
 
 
 def _row(name: str, host: Host, setup: Setup) -> str:
     cells = (f"`{name}`", _needs(host, setup), host.dialect, f"`{host.base_url}`", f"[docs]({host.docs})")
     return f"| {' | '.join(cells)} |\n"
+
+
+def _capabilities(catalog: Catalog) -> Iterator[str]:
+    """Write a row for each host, and one for each group of its models that can do other things."""
+    yield f"| | {' | '.join(Capability)} |\n"
+    yield f"|---{'|---' * len(Capability)}|\n"
+    for name, host in catalog.providers.items():
+        yield _abilities(f"**{name}**", host)
+        for models, variant in differing(host).items():
+            yield _abilities(f"{name} {', '.join(f'`{model}`' for model in models)}", variant)
+
+
+def differing(host: Provider) -> Mapping[tuple[str, ...], Provider]:
+    """Give the host as it is for models that can do other things than its others, by the patterns of their names."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for model, variant in host.variants.items():
+        groups.setdefault(tuple(cells(variant).values()), []).append(model)
+    usual = tuple(cells(host).values())
+    return {tuple(models): host.variants[models[0]] for found, models in groups.items() if found != usual}
+
+
+def _abilities(title: str, host: Provider) -> str:
+    return f"| {' | '.join((title, *cells(host).values()))} |\n"
 
 
 def _needs(host: Host, setup: Setup) -> str:

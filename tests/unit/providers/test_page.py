@@ -36,3 +36,19 @@ def test_a_difference_is_told_with_its_link() -> None:
     assert "\n- **x**: `n` left out ([shown](https://l))\n" in text
     assert "\n- **x** (`a*`): default max tokens: `7` ([shown](https://m))\n" in text
     assert "(`b`)" not in text
+
+
+def test_what_a_host_can_do_depends_on_its_format_its_profile_and_its_models() -> None:
+    text = page(
+        parse(
+            '[providers.x]\nbase_url = "https://x/v1"\ndocs = "https://d"\ndialect = "cohere"\n'
+            'quirks = [{ field = "fetches", value = [], link = "https://l" }]\n'
+            '[[providers.x.variants]]\nmodels = ["a*", "b"]\n'
+            'quirks = [{ field = "thinking", value = "none", link = "https://l" }]\n'
+            '[[providers.x.variants]]\nmodels = ["c"]\n'
+        )
+    )
+
+    assert "\n| **x** | ✓ | ✓ | – | ✓ | ✓ | as data | ✓ | – | – | native | tokens | – | ✓ | – |\n" in text
+    assert "\n| x `a*`, `b` | ✓ | ✓ | – | ✓ | ✓ | as data | ✓ | – | – | native | – | – | ✓ | – |\n" in text
+    assert "`c`" not in text
