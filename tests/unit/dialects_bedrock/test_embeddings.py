@@ -116,3 +116,35 @@ def test_errors_are_bedrock_s() -> None:
 def test_embeddings_do_not_stream() -> None:
     with pytest.raises(UnsupportedFeature):
         HALF.stream_decoder(STAMP, Profile())
+
+
+NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
+
+
+def test_nova_has_its_members_within_one() -> None:
+    extra = (("embeddingPurpose", JsonText('"GENERIC_RETRIEVAL"')), ("truncationMode", JsonText('"NONE"')))
+
+    plain, _ = written(NOVA, "a")
+    asked, lost = written(NOVA, "a", dimensions=256, extra=extra)
+
+    text = {"truncationMode": "END", "value": "a"}
+    assert plain == {
+        "taskType": "SINGLE_EMBEDDING",
+        "singleEmbeddingParams": {"embeddingPurpose": "GENERIC_INDEX", "text": text},
+    }
+    assert asked["singleEmbeddingParams"] == {
+        "embeddingDimension": 256,
+        "embeddingPurpose": "GENERIC_RETRIEVAL",
+        "text": {"truncationMode": "NONE", "value": "a"},
+    }
+    assert lost == []
+
+
+def test_nova_answers_with_vectors_that_say_of_what() -> None:
+    body = b'{"embeddings":[{"embeddingType":"TEXT","embedding":[0.5,1]}]}'
+
+    assert HALF.decode_response(body, STAMP).embeddings == (Embedding(index=0, values=(0.5, 1.0)),)
+
+
+def test_forms_that_vectors_do_not_have_are_lost() -> None:
+    assert written(TITAN_1, encoding_format="int8")[1] == ["encoding_format"]

@@ -118,3 +118,15 @@ def test_secrets_are_not_shown() -> None:
 
 def test_long_messages_are_cut() -> None:
     assert len(answered(400, message="x" * 10_000).message) == 2_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Input is too long for requested model.",
+        "The model returned the following errors: prompt is too long: 210000 tokens > 200000 maximum",
+        "input length and `max_tokens` exceed context limit: 199000 + 9000 > 200000",
+    ],
+)
+def test_what_is_too_long_is_told_by_its_code(words: str) -> None:
+    assert answered(400, "ValidationException", words).code == "context_length_exceeded"

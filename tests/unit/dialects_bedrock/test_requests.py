@@ -53,7 +53,7 @@ def test_embeddings_have_a_path_of_their_own() -> None:
 
 
 def test_knobs_of_converse() -> None:
-    knobs = sent(sampling=Sampling(max_tokens=9, temperature=0.5, top_p=0.25, stop=("a", "b")))
+    knobs = sent(sampling=Sampling(max_tokens=9, temperature=0.5, top_p=0.25, stop=("a", "b")), model=NOVA)
 
     assert knobs.body["inferenceConfig"] == {
         "maxTokens": 9,
@@ -273,3 +273,46 @@ def test_encoding_twice_gives_the_same() -> None:
     tool = FunctionTool(name="f", parameters=SCHEMA)
 
     assert sent(tools=(tool,)) == sent(tools=(tool,))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "written", "lost"),
+    [
+        (0.5, 0.9, {"temperature": 0.5}, ["top_p"]),
+        (1, 0.9, {"topP": 0.9}, []),
+        (0.5, 1, {"temperature": 0.5}, []),
+        (None, 0.9, {"topP": 0.9}, []),
+        (0.5, None, {"temperature": 0.5}, []),
+    ],
+)
+def test_claude_takes_a_temperature_or_top_p(
+    temperature: float | None, top_p: float | None, written: dict[str, float], lost: list[str]
+) -> None:
+    knobs = sent(sampling=Sampling(temperature=temperature, top_p=top_p))
+
+    assert (knobs.body["inferenceConfig"], list(knobs.losses)) == (written, lost)
+
+
+def test_knobs_that_the_model_refuses_are_left_out_and_their_defaults_silently() -> None:
+    profile = Profile(refuses=frozenset({"temperature", "top_p", "top_k"}))
+
+    asked = sent(sampling=Sampling(temperature=0.5, top_p=0.9, top_k=5), profile=profile)
+    usual = sent(sampling=Sampling(temperature=1, top_p=1), profile=profile)
+
+    assert asked.body.keys() == usual.body.keys() == {"messages"}
+    assert (list(asked.losses), usual.losses) == (["temperature", "top_p", "top_k"], {})
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_no_limit_is_no_top_k(top_k: int) -> None:
+    assert sent(sampling=Sampling(top_k=top_k)).body.keys() == {"messages"}
+
+
+def test_blank_stop_sequences_are_for_models_that_take_them() -> None:
+    stop = Sampling(stop=("\n", "", "x"))
+
+    claude, nova = sent(sampling=stop), sent(sampling=stop, model=NOVA)
+
+    assert claude.body["inferenceConfig"]["stopSequences"] == ["x"]
+    assert nova.body["inferenceConfig"]["stopSequences"] == ["\n", "x"]
+    assert claude.losses["stop"] != nova.losses["stop"]

@@ -21,6 +21,7 @@ from isthmusd.core.events import (
     RoleDelta,
     StreamStart,
     TextDelta,
+    ThinkingSignature,
     UsageReport,
 )
 from isthmusd.core.profile import Profile
@@ -180,3 +181,20 @@ def test_errors_of_the_transport_are_failures_too() -> None:
     assert type(broken) is Overloaded
     assert broken is not None
     assert broken.told.detail == "InternalFailure: It broke."
+
+
+def test_bytes_that_were_padded_piece_by_piece_are_joined_as_bytes() -> None:
+    pieces = [delta(0, reasoningContent={"redactedContent": piece}) for piece in ("cg==", "ZWQ=")]
+
+    events, failed = read(event("messageStart", role="assistant") + b"".join(pieces) + block_stop(0) + STOP)
+
+    assert ThinkingSignature(choice=0, redacted_data="cmVk") in events
+    assert failed is None
+
+
+def test_padded_bytes_that_are_none_break_the_format() -> None:
+    pieces = [delta(0, image={"source": {"bytes": piece}}) for piece in ("a===", "b")]
+
+    _, failed = read(block_start(0, image={"format": "png"}) + b"".join(pieces) + block_stop(0))
+
+    assert isinstance(failed, Garbled)

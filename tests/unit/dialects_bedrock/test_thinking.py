@@ -196,3 +196,11 @@ def test_claude_thinks_on_only_with_its_signed_thinking(signature: str | None, f
 
     assert fields_of(resumed) == fields
     assert list(resumed.losses) == ([] if fields else ["reasoning.max_tokens"])
+
+
+@pytest.mark.parametrize(("effort", "word"), [("low", "low"), ("medium", "high"), ("max", "high")])
+def test_qwen_thinks_little_or_much(effort: str, word: str) -> None:
+    written = sent(reasoning=Reasoning(effort=effort), model="qwen.qwen3-235b-a22b-2507-v1:0")
+
+    assert written.body["additionalModelRequestFields"] == {"reasoning_config": word}
+    assert ("reasoning_effort" in written.losses) is (effort != word)

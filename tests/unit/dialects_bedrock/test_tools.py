@@ -194,3 +194,35 @@ def test_claude_calls_one_tool_at_a_time_if_told(choice: ToolChoice | None, writ
 
 def test_other_models_cannot_be_told_so() -> None:
     assert list(sent(tools=(F,), parallel_tool_calls=False, model=NOVA).losses) == ["parallel_tool_calls"]
+
+
+MISTRAL, DEEPSEEK = "mistral.mistral-large-2407-v1:0", "us.deepseek.v3-v1:0"
+
+
+@pytest.mark.parametrize("model", [MISTRAL, DEEPSEEK])
+def test_a_model_that_takes_no_name_gets_the_named_tool_only(model: str) -> None:
+    config = sent(tools=(F, G), tool_choice=ToolChoiceFunction(name="g"), model=model)
+
+    assert config.body["toolConfig"] == {"tools": [spec("g")], "toolChoice": {"any": {}}}
+    assert config.losses == {}
+
+
+def test_a_model_that_cannot_be_made_to_call_is_left_to_choose() -> None:
+    profile = Profile(refuses=frozenset({"tool_choice"}))
+
+    forced = sent(tools=(F,), tool_choice=ToolChoiceMode(mode="required"), profile=profile)
+    free = sent(tools=(F,), tool_choice=ToolChoiceMode(mode="auto"), profile=profile)
+
+    assert forced.body["toolConfig"]["toolChoice"] == free.body["toolConfig"]["toolChoice"] == {"auto": {}}
+    assert (list(forced.losses), free.losses) == (["tool_choice"], {})
+
+
+def test_tools_are_marked_for_the_cache_of_claude_only() -> None:
+    marked = FunctionTool(name="f", extra=(("cache_control", JsonText('{"type":"ephemeral"}')),))
+    point = RawTool(json=JsonText('{"cachePoint":{"type":"default"}}'))
+
+    written = sent(tools=(marked, point), model=NOVA)
+
+    assert written.body["toolConfig"]["tools"] == [spec("f")]
+    assert list(written.losses) == ["tools[0].cache_control", "tools[1]"]
+    assert len(sent(tools=(marked, point)).body["toolConfig"]["tools"]) == 3

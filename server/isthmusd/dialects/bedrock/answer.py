@@ -9,6 +9,9 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CitationLoca
 
 from __future__ import annotations
 
+import binascii
+from base64 import b64decode, b64encode
+
 import msgspec
 
 from isthmusd.core.call import Stamp
@@ -28,6 +31,7 @@ from isthmusd.core.events import (
     UsageReport,
 )
 from isthmusd.dialects.bedrock.usage import decode_usage
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, json_text
 
 SERVER_TOOL = "server_tool_use"
@@ -92,14 +96,15 @@ class Answer:
         """Characters of text so far: citations name places in it."""
         self._block_start = 0
         self._signature = ""
-        self._redacted = ""
+        self._redacted: list[str] = []
         self._call_count = 0
         self._open_call_is_empty: bool | None = None
         """None: no call is open."""
         self._cited: list[msgspec.Raw] = []
         self._citations: list[msgspec.Raw] = []
         self._annotations: list[object] = []
-        self._image = ("png", "")
+        self._image_form = "png"
+        self._image: list[str] = []
         self._images: list[object] = []
         self._end: ChoiceEnd | None = None
         self._usage: UsageReport | None = None
@@ -137,7 +142,8 @@ class Answer:
     def sign(self, signature: str, redacted: str) -> None:
         """Add to what must come back with the thought of this block."""
         self._signature += signature
-        self._redacted += redacted
+        if redacted:
+            self._redacted.append(redacted)
 
     def open_call(self, call_id: str, name: str) -> None:
         """Begin a tool call."""
@@ -158,27 +164,26 @@ class Answer:
 
     def draw(self, form: str | None, data: str) -> None:
         """Add to the image of this block."""
-        self._image = (form or self._image[0], self._image[1] + data)
+        self._image_form = form or self._image_form
+        if data:
+            self._image.append(data)
 
     def close_block(self) -> None:
         """The block is complete."""
         if self._signature or self._redacted:
-            closed = ThinkingSignature(
-                choice=0, signature=self._signature or None, redacted_data=self._redacted or None
-            )
-            self.events.append(closed)
-            self._signature = self._redacted = ""
+            redacted = _joined(self._redacted) or None
+            self.events.append(ThinkingSignature(choice=0, signature=self._signature or None, redacted_data=redacted))
+            self._signature, self._redacted = "", []
         if self._open_call_is_empty:
             self.argue("{}")
         self._open_call_is_empty = None
         for citation in self._cited:
             self._annotate(citation)
         self._cited = []
-        form, data = self._image
-        if data:
-            url = f"data:image/{form};base64,{data}"
+        if self._image:
+            url = f"data:image/{self._image_form};base64,{_joined(self._image)}"
             self._images.append({"type": "image_url", "image_url": {"url": url}})
-        self._image = ("png", "")
+        self._image_form, self._image = "png", []
         self._block_start = self._said
 
     def stop(self, reason: str) -> None:
@@ -228,6 +233,16 @@ class Answer:
     def _aside(self) -> Extra:
         lists = {"annotations": self._annotations, "citations": self._citations, "images": self._images}
         return tuple((name, json_text(msgspec.json.encode(found))) for name, found in lists.items() if found)
+
+
+def _joined(pieces: list[str]) -> str:
+    """Join what was put into base64 piece by piece: where one is padded, its bytes do not end where its letters do."""
+    if not any(piece.endswith("=") for piece in pieces[:-1]):
+        return "".join(pieces)
+    try:
+        return b64encode(b"".join(b64decode(piece, validate=True) for piece in pieces)).decode()
+    except binascii.Error as error:
+        raise answer_fault("bytes must be in base64.", "") from error
 
 
 def _tier(raw: msgspec.Raw) -> JsonText:

@@ -23,7 +23,7 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.bedrock.families import family_of
-from isthmusd.dialects.bedrock.inference import encode_inference, encode_knobs, limit_of
+from isthmusd.dialects.bedrock.inference import Bounds, encode_inference, encode_knobs, limit_of
 from isthmusd.dialects.bedrock.marks import Block, lose_members
 from isthmusd.dialects.bedrock.messages import encode_conversation
 from isthmusd.dialects.bedrock.thinking import Wish, encode_thinking
@@ -65,16 +65,17 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     reasoning = request.reasoning or Reasoning()
     wish = Wish(reasoning, limit, conversation.resumes_unsigned, losses)
     thought = encode_thinking(wish, family, profile)
-    if thought.constrains and tooling.forced:
-        tooling = _unforced(tooling, losses)
+    if tooling.forced and (thought.constrains or "tool_choice" in profile.refuses):
+        tooling = _unforced(tooling, thought.constrains, losses)
+    bounds = Bounds(family=family, refuses=profile.refuses, constrained=thought.constrains)
     members: Block = {
         "messages": conversation.written(),
         "system": conversation.system,
-        "inferenceConfig": encode_inference(request.sampling, limit, thought.constrains, losses),
+        "inferenceConfig": encode_inference(request.sampling, limit, bounds, losses),
         "toolConfig": tooling.config(),
         "outputConfig": {**_text_format(request, profile, losses), **thought.output},
         "additionalModelRequestFields": {
-            **encode_knobs(request.sampling, family, thought.constrains, losses),
+            **encode_knobs(request.sampling, bounds, losses),
             **thought.fields,
             **tooling.fields(),
         },
@@ -87,8 +88,9 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     return Encoded(path=chat_path(model, request.stream), body=body, losses=tuple(losses))
 
 
-def _unforced(tooling: Tooling, losses: list[Loss]) -> Tooling:
-    losses.append(Loss(field="tool_choice", reason="the model cannot be made to call a tool while it thinks"))
+def _unforced(tooling: Tooling, thinks: bool, losses: list[Loss]) -> Tooling:
+    reason = f"the model cannot be made to call a tool{' while it thinks' if thinks else ''}"
+    losses.append(Loss(field="tool_choice", reason=reason))
     return replace(tooling, choice=Choice(kind="auto"))
 
 

@@ -1,8 +1,10 @@
-"""Embeddings by InvokeModel, whose bodies are each maker's own: Amazon's Titan and Cohere's Embed. They do not stream.
+"""Embeddings by InvokeModel, whose bodies are each maker's own: Amazon's Titan and Nova, Cohere's Embed. They do not
+stream.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html,
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-mm.html,
-https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html,
+https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html
 """
 
 from __future__ import annotations
@@ -22,11 +24,19 @@ from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.bedrock.marks import Block, lose_members
 from isthmusd.framing.failures import answer_fault
-from isthmusd.framing.fields import Fields, drop_none
+from isthmusd.framing.fields import Fields, drop_none, kind_of
 
 Vector = tuple[float, ...]
 
+
+class _Typed(msgspec.Struct):
+    """A vector as Nova gives it."""
+
+    embedding: Vector
+
+
 _VECTOR = msgspec.json.Decoder(Vector)
+_TYPED = msgspec.json.Decoder(_Typed)
 _VECTORS = msgspec.json.Decoder(list[Vector])
 
 
@@ -41,6 +51,13 @@ class _Embedder:
     """Writes the wanted length; None: the model has one length."""
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
     natives: frozenset[str] = frozenset()
+    shape: Callable[[Block], Block] = dict
+    """Puts the members where the model has them."""
+
+
+def _nova(members: Block) -> Block:
+    text = {"truncationMode": members.pop("truncationMode", "END"), "value": members.pop("text")}
+    return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {**members, "text": text}}
 
 
 _COHERE = _Embedder(
@@ -73,6 +90,15 @@ _EMBEDDERS = {
         natives=frozenset({"inputImage", "embeddingConfig"}),
     ),
     "titan-embed": _TITAN,
+    "nova-2-multimodal-embeddings": _Embedder(
+        takes_several=False,
+        texts="text",
+        dimensions=lambda length: {"embeddingDimension": length},
+        # Callers that look things up say `GENERIC_RETRIEVAL`.
+        defaults={"embeddingPurpose": "GENERIC_INDEX"},
+        natives=frozenset({"embeddingPurpose", "truncationMode"}),
+        shape=_nova,
+    ),
 }
 """By a piece of the model's id; the first that fits."""
 
@@ -88,7 +114,7 @@ def encode_embedding_request(request: EmbeddingRequest, model: str, profile: Pro
     embedder = next((embedder for piece, embedder in _EMBEDDERS.items() if piece in model), None)
     if embedder is None:
         raise UnsupportedFeature(
-            "How this model wants its texts is not known: use a Titan or Cohere embedding model, by its own id.",
+            "How this model wants its texts is not known: use a Titan, Nova or Cohere embedding model, by its own id.",
             param="model",
         )
     losses: list[Loss] = []
@@ -104,7 +130,7 @@ def encode_embedding_request(request: EmbeddingRequest, model: str, profile: Pro
         losses.append(Loss(field="encoding_format", reason="vectors come as 'float' or 'base64'"))
     lose_members(request.extra, "", losses, embedder.natives)
     natives = tuple((name, text) for name, text in request.extra if name in embedder.natives and text != "null")
-    body = msgspec.json.encode(drop_none(members, natives))
+    body = msgspec.json.encode(embedder.shape(drop_none(members, natives)))
     return Encoded(path=embedding_path(model), body=body, losses=tuple(losses))
 
 
@@ -154,10 +180,14 @@ def _vectors(fields: Fields) -> list[Vector]:
         return [_VECTOR.decode(one)]
     match fields.kind("embeddings"):
         case "an array":
-            return _VECTORS.decode(fields.raw("embeddings") or b"")
+            return [_vector(raw) for raw in fields.items("embeddings") or ()]
         case "an object":
             by_type = fields.required_object("embeddings")
             kind = "float" if by_type.has("float") else next(iter(by_type.names()), "float")
             return _VECTORS.decode(by_type.raw(kind) or b"null")
         case _:
             raise fields.fault("'embedding' is missing.", "embedding")
+
+
+def _vector(raw: msgspec.Raw) -> Vector:
+    return _TYPED.decode(raw).embedding if kind_of(raw) == "an object" else _VECTOR.decode(raw)

@@ -47,6 +47,8 @@ stream has no status at all."""
 _NO_MODEL = re.compile("model identifier is invalid|model ID is not supported", re.IGNORECASE)
 """Bedrock answers unknown models with 404 if they once were, else with 400 and such words."""
 
+_TOO_LONG = re.compile("(?:input|prompt) is too long|exceed (?:the )?context|maximum context length", re.IGNORECASE)
+
 
 class _Body(msgspec.Struct):
     """AWS writes the message with either letter, and the type in several places."""
@@ -88,6 +90,8 @@ def _error_of(status: int, said: Said) -> UpstreamError:
     error = failure(status, said)
     if status == 404 or (status == 400 and _NO_MODEL.search(error.message) is not None):
         error.code = "model_not_found"
+    elif status == 400 and _TOO_LONG.search(error.message) is not None:
+        error.code = "context_length_exceeded"
     return error
 
 

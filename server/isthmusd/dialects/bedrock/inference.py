@@ -6,6 +6,8 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Infe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from isthmusd.core.chat import Sampling
 from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
@@ -41,23 +43,50 @@ def limit_of(sampling: Sampling, profile: Profile) -> int | None:
     return profile.default_max_tokens
 
 
-def encode_inference(sampling: Sampling, limit: int | None, constrained: bool, losses: list[Loss]) -> Block:
-    """Write `inferenceConfig`. `constrained`: Claude thinks, and takes the knobs only so far."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How far a model takes the knobs."""
+
+    family: Family
+    refuses: frozenset[str]
+    """Knobs that it answers with an error (`Profile.refuses`)."""
+    constrained: bool
+    """Claude thinks, and takes them only so far."""
+
+    def allowed(self, name: str, value: float | None, default: float | None, losses: list[Loss]) -> float | None:
+        """Leave out what is refused; leaving out its default is no loss."""
+        if value is None or name not in self.refuses:
+            return value
+        if value != default:
+            losses.append(Loss(field=name, reason="the model does not take it"))
+        return None
+
+
+def encode_inference(sampling: Sampling, limit: int | None, bounds: Bounds, losses: list[Loss]) -> Block:
+    """Write `inferenceConfig`."""
     if sampling.max_tokens is not None and sampling.max_tokens != limit:
         losses.append(Loss(field="max_tokens", reason="max_completion_tokens is what counts"))
+    temperature = bounds.allowed("temperature", sampling.temperature, 1, losses)
+    top_p = bounds.allowed("top_p", sampling.top_p, 1, losses)
+    temperature = _temperature(temperature, bounds.constrained, losses)
+    top_p = _top_p(top_p, bounds.constrained, losses)
+    if not bounds.family.picks_by_both:
+        temperature, top_p = _one_of(temperature, top_p, losses)
     members = {
         "maxTokens": limit,
-        "temperature": _temperature(sampling.temperature, constrained, losses),
-        "topP": _top_p(sampling.top_p, constrained, losses),
-        "stopSequences": _stop(sampling.stop, losses),
+        "temperature": temperature,
+        "topP": top_p,
+        "stopSequences": _stop(sampling.stop, bounds.family, losses),
     }
     return drop_none(members)
 
 
-def encode_knobs(sampling: Sampling, family: Family, constrained: bool, losses: list[Loss]) -> Block:
+def encode_knobs(sampling: Sampling, bounds: Bounds, losses: list[Loss]) -> Block:
     """Write the knobs that the model has and Converse has not."""
+    # Zero and -1 are how compatible servers say that `top_k` sets no limit.
+    top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k > 0 else None
     values: dict[str, object | None] = {
-        "top_k": sampling.top_k,
+        "top_k": bounds.allowed("top_k", top_k, None, losses),
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,
         "frequency_penalty": sampling.frequency_penalty,
@@ -72,10 +101,10 @@ def encode_knobs(sampling: Sampling, family: Family, constrained: bool, losses: 
     for name, value in values.items():
         if value is None or value in _DEFAULTS[name]:
             continue
-        path = family.knobs.get(name)
+        path = bounds.family.knobs.get(name)
         if path is None:
             losses.append(Loss(field=name, reason="Bedrock has no such knob for this model"))
-        elif constrained:
+        elif bounds.constrained:
             losses.append(Loss(field=name, reason="the model does not take it while it thinks"))
         else:
             *outer, last = path
@@ -107,8 +136,23 @@ def _top_p(value: float | None, constrained: bool, losses: list[Loss]) -> float 
     return value
 
 
-def _stop(stop: tuple[str, ...] | None, losses: list[Loss]) -> list[str] | None:
-    texts = [text for text in stop or () if text]
+def _one_of(temperature: float | None, top_p: float | None, losses: list[Loss]) -> tuple[float | None, float | None]:
+    """Claude's models since Opus 4.1 refuse both at once; one that stands at its default can be left out."""
+    match temperature, top_p:
+        case (None, _) | (_, None):
+            return temperature, top_p
+        case 1, _:
+            return None, top_p
+        case _, 1:
+            return temperature, None
+        case _:
+            losses.append(Loss(field="top_p", reason="the model takes either a temperature or top_p"))
+            return temperature, None
+
+
+def _stop(stop: tuple[str, ...] | None, family: Family, losses: list[Loss]) -> list[str] | None:
+    texts = [text for text in stop or () if (text if family.stops_at_blanks else text.strip())]
     if stop and len(texts) < len(stop):
-        losses.append(Loss(field="stop", reason="Bedrock refuses empty stop sequences"))
+        what = "empty stop sequences" if family.stops_at_blanks else "stop sequences without a visible character"
+        losses.append(Loss(field="stop", reason=f"the model refuses {what}"))
     return texts or None

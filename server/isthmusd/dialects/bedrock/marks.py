@@ -16,6 +16,8 @@ Block = dict[str, object]
 CACHE_MARKS = frozenset({"cache_control", "cachePoint"})
 """Anthropic's name, which callers know, and Bedrock's own."""
 
+NO_POINT = "the model takes no cache point there"
+
 _SAYS_NOTHING = frozenset({"null", "[]", "{}", '""', "false"})
 
 
@@ -23,14 +25,14 @@ class _CacheControl(msgspec.Struct):
     ttl: str | None = None
 
 
-def cache_point(extra: Extra) -> list[Block]:
-    """Give the block that follows what is marked: none or one.
+def cache_point(extra: Extra, *, lasting: bool = True) -> list[Block]:
+    """Give the block that follows what is marked: none or one. `lasting`: the model can be told how long it counts.
 
     Source: https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
     """
     for name, text in extra:
         if name in CACHE_MARKS and text != "null":
-            return [{"cachePoint": {"type": "default", **_ttl(text)}}]
+            return [{"cachePoint": {"type": "default", **(_ttl(text) if lasting else {})}}]
     return []
 
 

@@ -23,7 +23,7 @@ from isthmusd.core.chat import (
 )
 from isthmusd.core.request import Loss
 from isthmusd.dialects.bedrock.families import Family
-from isthmusd.dialects.bedrock.marks import CACHE_MARKS, Block, cache_point, lose_members, only_member
+from isthmusd.dialects.bedrock.marks import CACHE_MARKS, NO_POINT, Block, cache_point, lose_members, only_member
 from isthmusd.dialects.bedrock.media import DocumentNames, medium_of, sound_of, source_of
 
 _NATIVE = frozenset(
@@ -76,6 +76,14 @@ class PartWriter:
         self.losses.append(Loss(field=path, reason=reason))
         return []
 
+    def points(self, extra: Extra, path: str, marked: list[Block]) -> list[Block]:
+        """Give the cache point behind what a mark in `extra` marks: none or one."""
+        point = cache_point(extra, lasting=self._family.caches_tools)
+        if point and not (marked and self._family.caches):
+            self.lose(f"{path}.cache_control", NO_POINT if marked else "there is nothing that could be marked")
+            return []
+        return point
+
     def _part(self, part: Part, path: str) -> list[Block]:
         match part:
             case TextPart() | RefusalPart():
@@ -95,7 +103,7 @@ class PartWriter:
         if not extra:
             return blocks
         lose_members(extra, path, self.losses, CACHE_MARKS | known)
-        return blocks + cache_point(extra)
+        return blocks + self.points(extra, path, blocks)
 
     def _image(self, part: ImagePart, path: str) -> list[Block]:
         if part.detail not in (None, "auto"):
@@ -149,6 +157,8 @@ class PartWriter:
     def _raw(self, json: JsonText, path: str) -> list[Block]:
         member = only_member(json)
         match member:
+            case ("cachePoint", _) if not self._family.caches:
+                return self.lose(path, NO_POINT)
             case (name, raw) if name in _NATIVE:
                 return [{name: raw}]
             case ("video_url", raw):

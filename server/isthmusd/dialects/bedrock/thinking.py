@@ -26,6 +26,7 @@ _SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9,
 
 _CLAUDE_WORDS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _NOVA_WORDS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+_QWEN_WORDS = {"minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "high", "max": "high"}
 _PLAIN_WORDS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 
 _EFFORT = "reasoning_effort"
@@ -91,7 +92,9 @@ def encode_thinking(wish: Wish, family: Family, profile: Profile) -> Thought:
         case ThinkingForm.NOVA:
             return _nova(wish)
         case ThinkingForm.WORD:
-            return _plain(wish)
+            return _plain(wish, _EFFORT, _PLAIN_WORDS)
+        case ThinkingForm.QWEN:
+            return _plain(wish, "reasoning_config", _QWEN_WORDS)
 
 
 def _unable(wish: Wish) -> Thought:
@@ -153,10 +156,10 @@ def _nova(wish: Wish) -> Thought:
     return Thought() if word is None else _with("reasoningConfig", {"type": "enabled", "maxReasoningEffort": word})
 
 
-def _plain(wish: Wish) -> Thought:
+def _plain(wish: Wish, name: str, words: dict[str, str]) -> Thought:
     _lose_budget(wish, "the model takes an effort, no budget")
-    word = wish.word(_PLAIN_WORDS)
-    return Thought() if word is None else _with(_EFFORT, word)
+    word = wish.word(words)
+    return Thought() if word is None else _with(name, word)
 
 
 def _with(name: str, value: object) -> Thought:

@@ -23,11 +23,11 @@ from isthmusd.core.chat import (
 from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
 from isthmusd.dialects.bedrock.families import Family
-from isthmusd.dialects.bedrock.marks import Block, cache_point, lose_members, only_member
-from isthmusd.dialects.bedrock.messages import Conversation
+from isthmusd.dialects.bedrock.marks import NO_POINT, Block, cache_point, lose_members, only_member
+from isthmusd.dialects.bedrock.schema import NO_PARAMETERS, object_schema
+from isthmusd.dialects.bedrock.turns import Conversation
 
 _NATIVE_TOOLS = frozenset({"toolSpec", "systemTool", "cachePoint"})
-_NO_PARAMETERS: Block = {"type": "object", "properties": {}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +115,15 @@ def encode_tools(
     if choice is not None and choice.kind == "none" and not conversation.has_tools:
         # Converse cannot forbid calls, but without tools there is nothing to call.
         return Tooling(tools=[])
-    tools = _encode_tools(request.tools, choice, profile, losses)
+    choice = _choice_of(choice, family)
+    tools = _ToolWriter(family, profile, losses).write(request.tools, choice)
     if not tools:
         return _undeclared(conversation, choice, losses)
     if choice is not None and choice.kind == "none":
         reason = "Bedrock wants the tools of earlier calls declared: the model might call one"
         losses.append(Loss(field="tool_choice", reason=reason))
         choice = None
-    if choice is not None and not family.chooses_tools:
+    if choice is not None and choice.kind not in family.choices:
         if choice.kind in _FORCED:
             losses.append(Loss(field="tool_choice", reason="the model decides by itself which tool it calls"))
         choice = None
@@ -130,6 +131,15 @@ def encode_tools(
     if serial and not family.serialises_tools:
         losses.append(Loss(field="parallel_tool_calls", reason="the model may call several tools at once"))
     return Tooling(tools=tools, choice=choice, serial=serial and family.serialises_tools)
+
+
+def _choice_of(choice: Choice | None, family: Family) -> Choice | None:
+    """Name one tool to a model that only can be told to call any: send it no other."""
+    match choice:
+        case Choice(kind="tool", name=str(name)) if "tool" not in family.choices and "any" in family.choices:
+            return Choice(kind="any", only=frozenset({name}))
+        case _:
+            return choice
 
 
 def _undeclared(conversation: Conversation, choice: Choice | None, losses: list[Loss]) -> Tooling:
@@ -140,7 +150,7 @@ def _undeclared(conversation: Conversation, choice: Choice | None, losses: list[
         return Tooling(tools=[])
     names = list(dict.fromkeys(conversation.called)) or ["unnamed"]
     losses.append(Loss(field="tools", reason="Bedrock wants the tools of earlier calls declared: the model might call"))
-    return Tooling(tools=[{"toolSpec": {"name": name, "inputSchema": {"json": _NO_PARAMETERS}}} for name in names])
+    return Tooling(tools=[{"toolSpec": {"name": name, "inputSchema": {"json": NO_PARAMETERS}}} for name in names])
 
 
 def _read_choice(choice: ToolChoice | None, losses: list[Loss]) -> Choice | None:
@@ -176,46 +186,51 @@ def _read_raw_choice(json: JsonText) -> Choice | None:
             return None if named is None else Choice(kind=named)
 
 
-def _encode_tools(tools: tuple[Tool, ...], choice: Choice | None, profile: Profile, losses: list[Loss]) -> list[Block]:
-    written: list[Block] = []
-    for place, tool in enumerate(tools):
-        path = f"tools[{place}]"
-        match tool:
-            case FunctionTool(name=name) if choice is None or choice.only is None or name in choice.only:
-                written += _encode_function(tool, path, profile, losses)
-            case FunctionTool():
-                # Not among the allowed ones.
-                pass
-            case RawTool(json=json):
-                member = only_member(json)
-                if member is not None and member[0] in _NATIVE_TOOLS:
-                    written.append({member[0]: member[1]})
-                else:
-                    losses.append(Loss(field=path, reason="Bedrock has no such tool"))
-    return written
+@dataclass(frozen=True, slots=True)
+class _ToolWriter:
+    family: Family
+    profile: Profile
+    losses: list[Loss]
 
+    def write(self, tools: tuple[Tool, ...], choice: Choice | None) -> list[Block]:
+        only = None if choice is None else choice.only
+        written: list[Block] = []
+        for place, tool in enumerate(tools):
+            path = f"tools[{place}]"
+            match tool:
+                case FunctionTool(name=name) if only is None or name in only:
+                    written += self._function(tool, path)
+                case FunctionTool():
+                    # Not among the allowed ones.
+                    pass
+                case RawTool(json=json):
+                    written += self._raw(json, path)
+        return written
 
-def _encode_function(tool: FunctionTool, path: str, profile: Profile, losses: list[Loss]) -> list[Block]:
-    spec: Block = {"name": tool.name}
-    if tool.description and tool.description.strip():
-        spec["description"] = tool.description
-    spec["inputSchema"] = {"json": _schema(tool.parameters, path, losses)}
-    if tool.strict:
-        if profile.takes_schemas:
+    def _raw(self, json: JsonText, path: str) -> list[Block]:
+        member = only_member(json)
+        if member is None or member[0] not in _NATIVE_TOOLS:
+            self.losses.append(Loss(field=path, reason="Bedrock has no such tool"))
+            return []
+        if member[0] == "cachePoint" and not self.family.caches_tools:
+            self.losses.append(Loss(field=path, reason=NO_POINT))
+            return []
+        return [{member[0]: member[1]}]
+
+    def _function(self, tool: FunctionTool, path: str) -> list[Block]:
+        spec: Block = {"name": tool.name}
+        if tool.description and tool.description.strip():
+            spec["description"] = tool.description
+        schema = object_schema(tool.parameters, f"{path}.function.parameters", self.family, self.losses)
+        spec["inputSchema"] = {"json": schema}
+        if tool.strict and self.profile.takes_schemas:
             spec["strict"] = True
-        else:
-            losses.append(Loss(field=f"{path}.function.strict", reason="the model is not held to a tool's schema"))
-    lose_members(tool.extra, path, losses)
-    return [{"toolSpec": spec}, *cache_point(tool.extra)]
-
-
-def _schema(parameters: JsonText | None, path: str, losses: list[Loss]) -> object:
-    """Converse refuses a schema that does not say it is of an object."""
-    if parameters is None:
-        return _NO_PARAMETERS
-    try:
-        members = msgspec.json.decode(parameters, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        losses.append(Loss(field=f"{path}.function.parameters", reason="Bedrock takes the schema of an object only"))
-        return _NO_PARAMETERS
-    return msgspec.Raw(parameters) if "type" in members else {"type": "object", **members}
+        elif tool.strict:
+            reason = "the model is not held to a tool's schema"
+            self.losses.append(Loss(field=f"{path}.function.strict", reason=reason))
+        lose_members(tool.extra, path, self.losses)
+        point = cache_point(tool.extra)
+        if point and not self.family.caches_tools:
+            self.losses.append(Loss(field=f"{path}.cache_control", reason=NO_POINT))
+            point = []
+        return [{"toolSpec": spec}, *point]
