@@ -24,8 +24,6 @@ WIRES: dict[str, Wire] = {
     "bedrock": BedrockWire(),
     "cohere": CohereWire(),
 }
-FORCED = "Call this function"
-"""How the description of a tool begins that stands for a response format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +41,8 @@ class Dialect:
     """Whether one tool is demanded by offering no other."""
     forces_tool: bool = False
     """Whether a schema is asked for by a tool that must be called."""
+    forces_tool_for_objects: bool = False
+    """Whether so is JSON without a schema."""
     cannot_say: Mapping[str, str] = field(default_factory=dict[str, str])
     """Member of an expectation (`created`, `usage.audio_in`, `embedding.model`) to why it is not compared."""
     cannot_ask: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -125,7 +125,7 @@ class Dialect:
 
     def force(self, asked: Asked) -> None:
         """Say a response format by a tool, if this dialect's provider has no field for it."""
-        if not self.forces_tool or asked.schema is None:
+        if asked.schema is None or not (self.forces_tool if asked.schema else self.forces_tool_for_objects):
             return
         asked.tools["answer"] = {"parameters": asked.schema or {"type": "object"}}
         asked.choice, asked.schema = "=answer", None
