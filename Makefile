@@ -101,8 +101,15 @@ test-clients: $(STAMPS)/test typescript
 test-real: $(STAMPS)/real
 	$(PYTEST) -m real tests/real $(PYTEST_ARGS)
 
-docs: $(STAMPS)/run
-	$(BIN)/python -m isthmusd.cli.catalog_page > docs/providers.md
+docs: docs/providers.md docs/losses.md
+
+# Always: what they are written from is known to the programs that write them.
+.PHONY: docs/providers.md docs/losses.md
+docs/providers.md: $(STAMPS)/run
+	$(BIN)/python -m isthmusd.cli.catalog_page > $@
+
+docs/losses.md: $(STAMPS)/run
+	$(BIN)/python -m tests.golden.losses_page > $@
 
 format: $(STAMPS)/test
 	$(BIN)/ruff check --fix --select I $(CODE)

@@ -118,5 +118,5 @@ def quoted_errors(provider: str) -> list[dict[str, Any]]:
 
 def known_losses(provider: str) -> dict[str, str]:
     """Give the differences that are accepted for a provider: field to reason."""
-    entries = tomllib.loads(LOSSES.read_text(encoding="utf-8")).get("loss", [])
+    entries = tomllib.loads(LOSSES.read_text(encoding="utf-8")).get("difference", [])
     return {entry["field"]: entry["reason"] for entry in entries if entry["provider"] == provider}
