@@ -75,6 +75,8 @@ class Profile:
     reads: tuple[str, ...] = ()
     """Beginnings of URLs that the target reads itself all the same: its own files, its vendor's sites."""
     thinking: Thinking = Thinking.BUDGET
+    thinking_off: str = "disabled"
+    """The word of Anthropic's `thinking` for none at all; empty: the model always thinks."""
     earlier_thinking: EarlierThinking = EarlierThinking.REASONING_CONTENT
     accepts_reasoning_object: bool = False
     """True: takes `reasoning` with effort, max_tokens and exclude, not only `reasoning_effort`."""
@@ -82,10 +84,14 @@ class Profile:
     """Most inputs that one embedding request may hold; more are asked for in several requests. None: any number."""
     default_max_tokens: int | None = None
     """Sent where the wire format demands a limit and the caller gave none."""
+    accepts_system_prompt: bool = True
+    """False: instructions become the beginning of the first user's turn."""
     accepts_tool_call_ids: bool = True
     """False: the server refuses ids of tool calls; names and order tell their results apart."""
     embeds_by_predict: bool = False
     """Embeddings by Vertex's `predict` method instead of the Gemini API's own."""
+    tier_header: str | None = None
+    """Header that asks for a tier of service, where the body has no member for it."""
     model_in_body: bool = True
     """False: the host takes the model's name in the path only."""
     anthropic_version: str | None = None
