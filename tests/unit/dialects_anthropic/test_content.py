@@ -49,6 +49,11 @@ def test_native_members_of_parts_pass_and_others_are_lost() -> None:
             ImagePart(data_base64="iVBORw0KGgoAA"),
             {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgoAA"},
         ),
+        # As tools write it that call every image a PNG.
+        (
+            ImagePart(data_base64="/9j/4AAQ", mime_type="image/png"),
+            {"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"},
+        ),
         (ImagePart(file_id="file_1", detail="auto"), {"type": "file", "file_id": "file_1"}),
         (
             FilePart(data_base64="R0lGODlh", filename="a.bin", mime_type="image/gif"),

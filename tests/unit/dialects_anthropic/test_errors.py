@@ -85,6 +85,20 @@ def test_codes(status: int, message: str, code: str) -> None:
     assert found.http_status == status
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.",
+        "You have reached your specified API usage limits. You will regain access on 2026-01-01 at 00:00 UTC.",
+    ],
+)
+def test_account_that_cannot_pay_is_no_fault_of_the_request(message: str) -> None:
+    found = error(400, said("invalid_request_error", message))
+
+    assert type(found) is KeyRejected
+    assert (found.http_status, found.message, found.told.status) == (402, message, 400)
+
+
 def test_callers_see_nothing_of_failures_that_are_not_theirs() -> None:
     found = error(529, said("overloaded_error", "Overloaded"))
 

@@ -24,7 +24,7 @@ def reasoned(profile: Profile, sampling: Sampling = UNSET, **reasoning: Any) -> 
 
 @pytest.mark.parametrize(
     ("effort", "budget"),
-    [("minimal", 1024), ("low", 2048), ("medium", 8192), ("high", 16384), ("xhigh", 24576), ("max", 32000)],
+    [("minimal", 1024), ("low", 2048), ("medium", 8192), ("high", 16384), ("xhigh", 24576), ("max", 28672)],
 )
 def test_effort_becomes_a_budget_below_the_limit(effort: str, budget: int) -> None:
     sent = ask(reasoning_effort=effort)
@@ -112,6 +112,26 @@ def test_model_that_does_not_think(reasoning: dict[str, Any], losses: list[str])
 def native(thinking: str, profile: Profile = BUDGET, **reasoning: Any) -> Sent:
     extra = (("thinking", JsonText(thinking)),)
     return send(ChatRequest(model="m", messages=(HI,), reasoning=Reasoning(**reasoning), extra=extra), profile)
+
+
+@pytest.mark.parametrize(
+    ("off", "thinking", "effort", "losses"),
+    [
+        ("disabled", {"type": "disabled"}, None, []),
+        ("between_tools", {"type": "between_tools"}, None, []),
+        ("", None, {"effort": "low"}, ["reasoning_effort"]),
+    ],
+)
+def test_none_at_all_as_far_as_the_model_can(off: str, thinking: Any, effort: Any, losses: list[str]) -> None:
+    sent = reasoned(replace(LEVEL, thinking_off=off), effort="none")
+
+    assert (sent.body.get("thinking"), sent.body.get("output_config"), sent.losses) == (thinking, effort, losses)
+
+
+def test_largest_budget_fits_the_least_that_thinking_models_can_write() -> None:
+    sent = ask(replace(BUDGET, default_max_tokens=32000), reasoning_effort="max")
+
+    assert sent.body["max_tokens"] == 32000
 
 
 def test_own_words_of_anthropic_win() -> None:

@@ -290,6 +290,15 @@ def test_open_object_is_closed() -> None:
     assert sent.losses == []
 
 
+def test_object_that_may_be_null_is_closed_too() -> None:
+    schema = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
+
+    sent = formed(schema)
+
+    assert sent.body["output_config"]["format"]["schema"]["additionalProperties"] is False
+    assert sent.losses == ["response_format.json_schema.schema.additionalProperties"]
+
+
 def test_schema_of_absurd_depth_passes_for_the_provider_to_judge() -> None:
     deep = JsonText("[" * 3000 + "]" * 3000)
     request = ChatRequest(model="m", messages=(HI,), response_format=JsonSchemaFormat(name="n", schema=deep))

@@ -17,6 +17,8 @@ class CallIds:
 
     def __init__(self) -> None:
         self._used: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        """Id that was wanted to the last number that was put behind it."""
         self._turn = 0
         self._unanswered: dict[str, list[str]] = {}
         """Id as the history has it (empty: none) to the written ids of this turn's calls without a result."""
@@ -29,10 +31,11 @@ class CallIds:
     def of_call(self, call_id: str) -> str:
         """Give the id to write for a call."""
         wanted = _lettered(call_id) or f"call_{self._turn}"
-        free, number = wanted, 1
+        free, number = wanted, self._numbers.get(wanted, 1)
         while free in self._used:
             number += 1
             free = f"{wanted}_{number}"
+        self._numbers[wanted] = number
         self._used.add(free)
         self._unanswered.setdefault(call_id, []).append(free)
         return free

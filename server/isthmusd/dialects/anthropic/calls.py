@@ -31,6 +31,18 @@ class _FunctionCall(msgspec.Struct):
     id: str = ""
 
 
+class _Custom(msgspec.Struct):
+    name: str
+    input: str = ""
+
+
+class _CustomCall(msgspec.Struct):
+    """OpenAI's call of a tool that takes plain text."""
+
+    custom: _Custom
+    id: str = ""
+
+
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -66,6 +78,8 @@ class CallWriter:
         kind = kind_of_block(raw)
         if kind in _NATIVE_CALLS:
             return raw
+        if kind == "custom":
+            return self._custom(raw, path)
         try:
             call = msgspec.json.decode(raw, type=_FunctionCall)
         except msgspec.DecodeError:
@@ -73,6 +87,17 @@ class CallWriter:
             return None
         self.notes.lose(f"{path}.function", "members beside name and arguments have no place at Anthropic")
         return self._tool_use(ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments), path)
+
+    def _custom(self, raw: msgspec.Raw, path: str) -> Block | None:
+        """Its result is in the history too, and must find it."""
+        try:
+            call = msgspec.json.decode(raw, type=_CustomCall)
+        except msgspec.DecodeError:
+            self.notes.lose(path, "it is not a call of a tool")
+            return None
+        self.notes.lose(f"{path}.custom.input", "Anthropic's tools take objects: sent as text within one")
+        arguments = msgspec.json.encode({"input": call.custom.input}).decode()
+        return self._tool_use(ToolCall(id=call.id, name=call.custom.name, arguments=arguments), path)
 
     def _tool_use(self, call: ToolCall, path: str) -> Block:
         kept: Extra = self.notes.carried(call.extra, _CALL_MEMBERS, path, NO_SUCH_FIELD)
@@ -91,6 +116,9 @@ class CallWriter:
             return {}
         try:
             _OBJECT.decode(text)
+            if "\\u" in text:
+                # Halves of characters, which Anthropic refuses, are found by reading the texts only.
+                msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             self.notes.lose(path, "it is not a JSON object: sent as text within one")
             return {"arguments": arguments}

@@ -71,7 +71,7 @@ _MAGIC = {
     "UklGR": "image/webp",
     "JVBERi": _PDF,
 }
-"""How base64 of the known types begins, for data without a type."""
+"""How base64 of the known types begins."""
 _TEXT_TYPES = frozenset(
     {
         "application/json",
@@ -142,7 +142,8 @@ class PartWriter:
 
     def _image_source(self, part: ImagePart, path: str) -> Block | None:
         if part.data_base64 is not None:
-            mime_type = _IMAGE_TYPES.get((part.mime_type or _sniffed(part.data_base64) or "").lower())
+            # Anthropic refuses images that are not what they are said to be; OpenAI looks at the content only.
+            mime_type = _IMAGE_TYPES.get((_sniffed(part.data_base64) or part.mime_type or "").lower())
             if mime_type is not None:
                 return {"type": "base64", "media_type": mime_type, "data": part.data_base64}
             self.notes.lose(path, "Anthropic takes JPEG, PNG, GIF and WebP images only")

@@ -6,6 +6,7 @@ Source: https://platform.claude.com/docs/en/api/errors
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import msgspec
 
@@ -32,15 +33,21 @@ _CODES: tuple[tuple[int, re.Pattern[str], str], ...] = (
     (404, re.compile(r"\bmodel\b", re.IGNORECASE), "model_not_found"),
     (404, re.compile(r""), "not_found"),
     (413, re.compile(r""), "request_too_large"),
-    (400, re.compile(r"prompt is too long|exceed context limit"), "context_length_exceeded"),
+    (400, re.compile(r"prompt is too long|exceed context limit", re.IGNORECASE), "context_length_exceeded"),
 )
 """OpenAI's code by status and message, first match; Anthropic has types only."""
+
+_UNPAID = re.compile(r"credit balance is too low|reached your specified API usage limits", re.IGNORECASE)
+"""An account that cannot pay is a 400 like any bad field (https://github.com/anthropics/claude-code/issues/66314)."""
 
 
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     """Read an error answer of any host that serves Anthropic's API."""
     request_id = first(headers, "request-id") or first(headers, "x-request-id")
-    return failure(status, _said(loose(body), status, request_id, retry_after_s(headers)))
+    said = _said(loose(body), status, request_id, retry_after_s(headers))
+    if status == 400 and _UNPAID.search(said.message or ""):
+        return failure(402, replace(said, status=status))
+    return failure(status, said)
 
 
 def decode_stream_error(json: bytes | msgspec.Raw) -> UpstreamError:

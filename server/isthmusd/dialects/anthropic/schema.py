@@ -69,7 +69,8 @@ class SchemaFitter:
             kept = _KEYWORDS.get(name, _plain)(self, name, value, path)
             if kept is not None:
                 fitted[kept] = self._inner(kept, value, f"{path}.{name}")
-        if "properties" in fitted or fitted.get("type") == "object":
+        kinds = fitted.get("type")
+        if "properties" in fitted or kinds == "object" or (isinstance(kinds, list) and "object" in kinds):
             self._close(fitted, path)
         return fitted
 

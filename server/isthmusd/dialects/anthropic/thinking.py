@@ -18,8 +18,8 @@ from isthmusd.dialects.anthropic.notes import Notes
 MIN_BUDGET = 1024
 """Anthropic refuses a smaller one."""
 
-BUDGETS = {"minimal": MIN_BUDGET, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 32000}
-"""Effort to tokens. The largest leaves room for an answer within what every thinking model can write."""
+BUDGETS = {"minimal": MIN_BUDGET, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 28672}
+"""Effort to tokens. The largest leaves room for an answer within the 32,000 that every thinking model can write."""
 
 LEVELS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 """OpenAI's words for effort to Anthropic's."""
@@ -53,6 +53,8 @@ class ThinkingWriter:
     """Writes the thinking of one request."""
 
     mode: Thinking
+    off: str
+    """Anthropic's word for not thinking, of models that can be told so."""
     notes: Notes
 
     def write(self, reasoning: Reasoning | None, native: JsonText | None) -> Thought:
@@ -124,8 +126,7 @@ class ThinkingWriter:
 
     def _level(self, reasoning: Reasoning) -> Thought:
         if reasoning.effort == _OFF or reasoning.max_tokens == 0:
-            # Later models think unless told not to.
-            return Thought(config={"type": "disabled"})
+            return self._off()
         if reasoning.max_tokens is not None:
             self.notes.lose("reasoning.max_tokens", "the model decides itself how many tokens it thinks")
         effort = self._word(reasoning.effort)
@@ -133,6 +134,13 @@ class ThinkingWriter:
             return Thought()
         config: dict[str, object] = {"type": "adaptive", **_display(reasoning.include, "summarized")}
         return Thought(config=config, effort=effort, on=True)
+
+    def _off(self) -> Thought:
+        """Later models think unless told not to, and some whatever they are told."""
+        if self.off:
+            return Thought(config={"type": self.off})
+        self.notes.lose(_EFFORT, "the model always thinks: it is told to think little")
+        return Thought(effort=LEVELS["minimal"], on=True)
 
     def _word(self, effort: str | None) -> str | None:
         if effort is None:
