@@ -59,6 +59,14 @@ def test_several_inputs_are_a_batch() -> None:
     assert sent.losses == ("user", "novel")
 
 
+def test_vertex_embeds_contents_with_its_options_apart() -> None:
+    plain = ask("a", profile=Profile(model_in_body=False))
+    sized = ask("a", profile=Profile(model_in_body=False), dimensions=8, extra=extra(taskType="CLUSTERING"))
+
+    assert plain.body == {"content": {"parts": [{"text": "a"}]}}
+    assert sized.body["embedContentConfig"] == {"outputDimensionality": 8, "taskType": "CLUSTERING"}
+
+
 def test_vertex_predicts() -> None:
     sent = ask("a", "b", profile=VERTEX, dimensions=8, extra=extra(taskType="CLUSTERING", auto_truncate=False))
 

@@ -61,6 +61,17 @@ def test_an_unknown_model_is_called_that() -> None:
     assert read(404, error(404, "NOT_FOUND")).code == "model_not_found"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The input token count (1200001) exceeds the maximum number of tokens allowed (1048576).",
+        "Unable to submit request because the input token count is 1050000 but model only supports up to 1048576.",
+    ],
+)
+def test_a_prompt_that_is_too_long_is_called_that(message: str) -> None:
+    assert read(400, error(400, "INVALID_ARGUMENT", message)).code == "context_length_exceeded"
+
+
 def test_a_bad_key_is_told_by_its_reason() -> None:
     details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}, 3]
 

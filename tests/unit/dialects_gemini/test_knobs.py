@@ -8,7 +8,7 @@ import pytest
 from isthmusd.core.chat import ChatRequest, Message, Reasoning
 from isthmusd.core.profile import Profile, Thinking
 
-from tests.unit.dialects_gemini.asking import asked, send
+from tests.unit.dialects_gemini.asking import CHAT, asked, read, send
 
 Json = dict[str, Any]
 
@@ -50,6 +50,18 @@ def test_knobs_have_googles_names() -> None:
     }
     assert sent.body["serviceTier"] == "standard"
     assert sent.losses == ()
+
+
+@pytest.mark.parametrize(
+    ("tier", "headers"),
+    [("flex", {"X-Tier": "flex"}), ("priority", {"X-Tier": "priority"}), ("default", {}), ("auto", {}), (None, {})],
+)
+def test_tier_goes_into_a_header_where_the_host_has_one(tier: str | None, headers: dict[str, str]) -> None:
+    encoded = CHAT.encode_request(read(service_tier=tier), "m", Profile(tier_header="X-Tier"))
+
+    assert dict(encoded.headers) == headers
+    assert b"serviceTier" not in encoded.body
+    assert encoded.losses == ()
 
 
 def test_what_no_knob_can_say_is_a_loss() -> None:
@@ -118,6 +130,11 @@ SHOWN = {"includeThoughts": True}
         ("flash", {"max_tokens": 0}, {"thinkingBudget": 0}, 0),
         ("flash", {"max_tokens": 99, "effort": "low"}, {"thinkingBudget": 99, **SHOWN}, 1),
         ("flash", {"include": True}, SHOWN, 0),
+        ("flash", {"max_tokens": 32000}, {"thinkingBudget": 24576, **SHOWN}, 1),
+        ("2.5-pro", {"max_tokens": 32000}, {"thinkingBudget": 32000, **SHOWN}, 0),
+        ("2.5-pro", {"max_tokens": 90000}, {"thinkingBudget": 32768, **SHOWN}, 1),
+        ("2.5-pro", {"max_tokens": 0}, {"thinkingBudget": 128}, 1),
+        ("2.5-pro", {"max_tokens": -1}, {"thinkingBudget": -1, **SHOWN}, 0),
     ],
 )
 def test_thinking_by_budget(model: str, asked_for: Json, config: Json | None, lost: int) -> None:
@@ -134,6 +151,12 @@ def test_thinking_by_budget(model: str, asked_for: Json, config: Json | None, lo
         ("3-flash", {"max_tokens": 5000}, {"thinkingLevel": "MEDIUM", **SHOWN}, 1),
         ("3-flash", {"max_tokens": 90000}, {"thinkingLevel": "HIGH", **SHOWN}, 1),
         ("3-flash", {}, None, 0),
+        ("gemini-3.6-flash", {"effort": "minimal"}, {"thinkingLevel": "MINIMAL", **SHOWN}, 0),
+        ("gemini-3.7-flash", {"effort": "minimal"}, {"thinkingLevel": "LOW", **SHOWN}, 0),
+        ("gemini-3.10-flash-preview", {"effort": "minimal"}, {"thinkingLevel": "LOW", **SHOWN}, 0),
+        ("gemini-4-flash", {"effort": "none"}, {"thinkingLevel": "LOW"}, 1),
+        ("gemini-flash-latest", {"effort": "minimal"}, {"thinkingLevel": "LOW", **SHOWN}, 0),
+        ("gemini-3.8-flash-lite", {"effort": "minimal"}, {"thinkingLevel": "MINIMAL", **SHOWN}, 0),
     ],
 )
 def test_thinking_by_level(model: str, asked_for: Json, config: Json | None, lost: int) -> None:
@@ -181,6 +204,15 @@ def test_googles_own_thinking_wins_over_an_effort() -> None:
     assert both.losses == ("reasoning",)
     assert shown.body["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 1024, "includeThoughts": False}
     assert shown.losses == ()
+
+
+def test_googles_own_calling_gives_way_to_a_tool_choice() -> None:
+    own = {"function_calling_config": {"mode": "NONE"}}
+
+    sent = asked(tools=[FUNCTION], tool_choice="required", tool_config=own)
+
+    assert sent.body["toolConfig"] == {"functionCallingConfig": {"mode": "ANY"}}
+    assert sent.losses == ("toolConfig.functionCallingConfig",)
 
 
 def test_web_search_is_a_tool_of_google() -> None:

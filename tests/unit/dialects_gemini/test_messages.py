@@ -41,6 +41,7 @@ def test_instruction_without_a_turn_is_sent_as_a_turn() -> None:
 
     assert "systemInstruction" not in sent.body
     assert sent.body["contents"] == [{"role": "user", "parts": [{"text": "One"}]}]
+    assert sent.losses == ("messages[0].role",)
 
 
 def test_request_that_says_nothing_still_has_a_turn() -> None:

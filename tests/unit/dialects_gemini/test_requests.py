@@ -63,6 +63,10 @@ def test_the_path_names_the_model(model: str, path: str) -> None:
             {"inlineData": {"mimeType": "application/pdf", "data": "AAAA"}},
         ),
         (
+            {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,AAAA"}},
+            {"inlineData": {"mimeType": "image/jpeg", "data": "AAAA"}},
+        ),
+        (
             {"type": "file", "file": {"file_id": "files/abc-1"}},
             {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/abc-1"}},
         ),
@@ -142,6 +146,21 @@ def test_detail_of_images_is_one_for_all(details: list[str | None], resolution: 
 
     assert sent.body.get("generationConfig", {}).get("mediaResolution") == resolution
     assert len(sent.losses) == lost
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ({}, {"type": "object", "properties": {}}),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"type": "object"}, {"type": "object"}),
+        (True, True),
+    ],
+)
+def test_schemas_say_that_they_are_of_objects(written: Any, sent: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": written}}
+
+    assert asked(tools=[tool]).body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"] == sent
 
 
 def test_functions_are_declared_with_their_schema_as_it_was_written() -> None:

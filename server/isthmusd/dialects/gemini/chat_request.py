@@ -18,7 +18,8 @@ from isthmusd.dialects.gemini.paths import method_path
 from isthmusd.dialects.gemini.tools import encode_tools
 from isthmusd.framing.fields import drop_none
 
-_TIERS = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+_STANDARD = "standard"
+_TIERS = {"default": _STANDARD, "standard": _STANDARD, "flex": "flex", "priority": "priority"}
 
 
 def chat_path(model: str, stream: bool) -> str:
@@ -32,17 +33,18 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     native = native_members(request.extra, losses)
     conversation = encode_messages(request.messages, model, profile, losses)
     tools = encode_tools(request, native, losses)
+    tier = _tier(request.service_tier, losses)
     members = {
         "systemInstruction": conversation.system,
         "contents": conversation.contents,
         "tools": tools.tools,
         "toolConfig": tools.config,
         "generationConfig": encode_generation(request, model, profile, native, losses) or None,
-        "serviceTier": _tier(request.service_tier, losses),
+        "serviceTier": tier if profile.tier_header is None else None,
         **native.top,
     }
     lost = {
-        "verbosity": request.verbosity,
+        "verbosity": None if request.verbosity == "medium" else request.verbosity,
         "user": request.user,
         "metadata": request.metadata or None,
         "store": request.store or None,
@@ -50,7 +52,8 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     }
     losses += [Loss(field=name, reason=UNKNOWN) for name, value in lost.items() if value is not None]
     body = msgspec.json.encode(drop_none(members))
-    return Encoded(path=chat_path(model, request.stream), body=body, losses=tuple(losses))
+    headers = () if profile.tier_header is None or tier in (None, _STANDARD) else ((profile.tier_header, tier),)
+    return Encoded(path=chat_path(model, request.stream), body=body, headers=headers, losses=tuple(losses))
 
 
 def _tier(tier: str | None, losses: list[Loss]) -> str | None:

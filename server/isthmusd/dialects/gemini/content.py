@@ -23,10 +23,10 @@ from isthmusd.core.chat import (
 )
 from isthmusd.core.profile import Profile
 from isthmusd.core.request import Loss
-from isthmusd.dialects.gemini.media import audio_mime_type, mime_type_of, own_uri
+from isthmusd.dialects.gemini.media import audio_mime_type, known_mime_type, mime_type_of, own_uri
 from isthmusd.dialects.gemini.native import lose, members_of
 from isthmusd.dialects.gemini.paths import camel
-from isthmusd.dialects.gemini.signatures import recall
+from isthmusd.dialects.gemini.signatures import is_of_claude, recall
 from isthmusd.framing.fields import drop_none
 
 Written = dict[str, object]
@@ -97,19 +97,24 @@ class Writer:
         lose(part.extra, path, self.losses)
         if part.redacted_data is not None:
             self.lose(f"{path}.redacted_data", "Gemini takes thoughts as text only")
-        if not part.text and part.signature is None:
+        signature = part.signature
+        if signature is not None and is_of_claude(signature):
+            self.lose(f"{path}.signature", "Gemini takes its own signatures only")
+            signature = None
+        if not part.text and signature is None:
             return None
-        return drop_none({"text": part.text, "thought": True, "thoughtSignature": part.signature})
+        return drop_none({"text": part.text, "thought": True, "thoughtSignature": signature})
 
     def _image(self, part: ImagePart, path: str) -> Written | None:
         beside = self._beside(part.extra, path)
         if part.data_base64 is not None:
-            return {"inlineData": {"mimeType": part.mime_type or "image/png", "data": part.data_base64}, **beside}
+            mime_type = known_mime_type(part.mime_type) or "image/png"
+            return {"inlineData": {"mimeType": mime_type, "data": part.data_base64}, **beside}
         return self._by_uri(part.url or part.file_id or "", part.mime_type, "image", path, beside)
 
     def _file(self, part: FilePart, path: str) -> Written | None:
         beside = self._beside(part.extra, path)
-        mime_type = part.mime_type or mime_type_of(part.filename)
+        mime_type = known_mime_type(part.mime_type) or mime_type_of(part.filename)
         if part.filename is not None:
             self.lose(f"{path}.file.filename", "Gemini has no names of files")
         if part.data_base64 is not None:

@@ -70,9 +70,10 @@ def encode_embedding_request(request: EmbeddingRequest, model: str, profile: Pro
     if profile.embeds_by_predict:
         path, body = method_path(model, "predict"), _predict(request, native)
     else:
-        options = drop_none({"outputDimensionality": request.dimensions, **native})
-        contents = [_content(item, f"input[{place}]") for place, item in enumerate(request.inputs)]
-        requests = [{"model": resource_name(model), "content": content, **options} for content in contents]
+        requests = [
+            _embed_content(request, _content(item, f"input[{place}]"), model, profile, native)
+            for place, item in enumerate(request.inputs)
+        ]
         single = len(requests) == 1
         path = method_path(model, "embedContent") if single else batch_path(model)
         body = requests[0] if single else {"requests": requests}
@@ -97,6 +98,16 @@ def decode_embedding_response(body: bytes) -> EmbeddingResponse:
         embeddings=tuple(_embedding(vector, place) for place, vector in enumerate(vectors)),
         usage=_usage(answer, vectors),
     )
+
+
+def _embed_content(
+    request: EmbeddingRequest, content: object, model: str, profile: Profile, native: Members
+) -> dict[str, object]:
+    """Vertex, which takes the model in the path only, has the options in an object of their own."""
+    options = drop_none({"outputDimensionality": request.dimensions, **native})
+    if profile.model_in_body:
+        return {"model": resource_name(model), "content": content, **options}
+    return drop_none({"content": content, "embedContentConfig": options or None})
 
 
 def _native(extra: Extra, losses: list[Loss]) -> Members:

@@ -33,6 +33,8 @@ _STATUS_OF_WORD = {
 _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "ACCESS_TOKEN_EXPIRED", "CREDENTIALS_MISSING"})
 """A bad key is a 400 with INVALID_ARGUMENT like any bad field; only the reason tells."""
 
+_TOO_LONG = re.compile(r"input token count\b.*\b(?:exceeds|only supports)", re.IGNORECASE)
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)s\Z")
 
 
@@ -69,10 +71,11 @@ def garbled(message: str) -> Garbled:
 
 
 def _error_of(status: int, google: _Google, wait_s: float | None, request_id: str | None) -> UpstreamError:
+    too_long = status == 400 and _TOO_LONG.search(google.message or "")
     said = Said(
         message=google.message,
         type=google.word,
-        code="model_not_found" if status == 404 else None,
+        code="model_not_found" if status == 404 else "context_length_exceeded" if too_long else None,
         request_id=request_id,
         retry_after_s=google.retry_after_s if wait_s is None else wait_s,
     )

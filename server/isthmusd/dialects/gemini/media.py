@@ -37,6 +37,8 @@ _BY_ENDING = {
     "mpeg": "video/mpeg",
     "webm": "video/webm",
 }
+_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "audio/x-wav": "audio/wav"}
+"""Google refuses them by the other names: "Unsupported MIME type: image/jpg"."""
 _BY_AUDIO_FORMAT = {"m4a": "audio/mp4", "opus": "audio/ogg", "pcm16": "audio/pcm"}
 
 
@@ -51,6 +53,12 @@ def mime_type_of(name: str | None) -> str | None:
     """Guess a MIME type by the ending of a file's name or URL."""
     path = urlsplit(name).path if name is not None and "://" in name else name or ""
     return _BY_ENDING.get(path.rpartition(".")[2].lower())
+
+
+def known_mime_type(mime_type: str | None) -> str | None:
+    """Give the name that Google knows a type by, without its parameters."""
+    name = (mime_type or "").partition(";")[0].strip().lower()
+    return _ALIASES.get(name, name) or None
 
 
 def audio_mime_type(form: str) -> str:

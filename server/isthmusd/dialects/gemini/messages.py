@@ -57,6 +57,15 @@ class _Turn:
         return {"role": self.role, "parts": [*ordered, *self.parts]}
 
 
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """A call as results find it."""
+
+    id: str
+    place: int
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """The members of a request that concern messages."""
@@ -72,8 +81,13 @@ def encode_messages(messages: tuple[Message, ...], model: str, profile: Profile,
         turns.take(message, f"messages[{place}]")
     contents = [turn.written() for turn in turns.turns]
     if contents:
+        if not profile.accepts_system_prompt and turns.system:
+            # As Gemma's own documentation has it: https://ai.google.dev/gemma/docs/core/prompt-structure
+            return Conversation(system=None, contents=[{"role": "user", "parts": turns.system}, *contents])
         return Conversation(system={"parts": turns.system} if turns.system else None, contents=contents)
     # Google refuses a request without a turn.
+    if turns.system:
+        losses.append(Loss(field="messages[0].role", reason="Gemini answers turns of users only: sent as one"))
     return Conversation(system=None, contents=[{"role": "user", "parts": turns.system or [{"text": ""}]}])
 
 
@@ -85,8 +99,10 @@ class _Turns:
         self.turns: list[_Turn] = []
         self._writer = writer
         self._demands_signatures = demands_signatures
-        self._calls: dict[str, tuple[int, str]] = {}
-        """Place and function's name of each call, by its id."""
+        self._calls: dict[str, _Called] = {}
+        """Calls by their id; the last one where ids repeat."""
+        self._waiting: list[_Called] = []
+        """Calls without a result, since the last turn of the user."""
         self._count = 0
 
     def take(self, message: Message, path: str) -> None:
@@ -110,6 +126,7 @@ class _Turns:
 
     def _take_user(self, message: Message, path: str) -> None:
         self._lose_rest(message, message.extra, path)
+        self._waiting.clear()
         if message.role not in _ROLES:
             self._writer.lose(f"{path}.role", "Gemini knows user and model")
         parts = self._writer.content(message.content, path)
@@ -118,6 +135,7 @@ class _Turns:
 
     def _take_model(self, message: Message, path: str) -> None:
         kept, extra = signatures.recall(message.extra)
+        legacy, extra = _legacy_calls(extra)
         images, rest = self._images(extra, path)
         self._lose_rest(message, rest, path)
         if message.audio is not None:
@@ -127,7 +145,7 @@ class _Turns:
             content = (*content, TextPart(text=message.refusal))
         said = _signed(self._writer.content(content, path), kept.signature)
         parts: list[object] = [*kept.parts, *said, *images]
-        calls = self._take_calls(message, path)
+        calls = self._take_calls((*legacy, *message.tool_calls), path)
         if calls and self.turns and self.turns[-1].role == "model":
             self.turns[-1].parts += [*parts, *calls]
         elif parts or calls:
@@ -144,9 +162,9 @@ class _Turns:
                 images += made
         return images, tuple(rest)
 
-    def _take_calls(self, message: Message, path: str) -> list[Written]:
+    def _take_calls(self, calls: tuple[ToolCall | RawToolCall, ...], path: str) -> list[Written]:
         written: list[Written] = []
-        for place, call in enumerate(message.tool_calls):
+        for place, call in enumerate(calls):
             at = f"{path}.tool_calls[{place}]"
             match call:
                 case ToolCall():
@@ -167,7 +185,8 @@ class _Turns:
     def _call(self, call: ToolCall, signature: str | None, path: str) -> Written:
         name = function_name(call.name)
         self._count += 1
-        self._calls[call.id] = (self._count, name)
+        called = self._calls[call.id] = _Called(call.id, self._count, name)
+        self._waiting.append(called)
         members = {"id": self._shown_id(call.id), "name": name, "args": self._arguments(call.arguments, path)}
         return drop_none({"functionCall": drop_none(members), "thoughtSignature": signature})
 
@@ -187,20 +206,28 @@ class _Turns:
     def _take_result(self, message: Message, path: str) -> None:
         self._lose_rest(message, message.extra, path, named=message.role == "function")
         call_id = message.tool_call_id or ""
-        place, name = self._calls.get(call_id, (self._count + 1, ""))
-        if not name:
-            name = function_name(message.name or call_id or "unknown")
+        called = self._called(call_id, message.name)
+        if called is None:
+            called = _Called(call_id, self._count + 1, function_name(message.name or call_id or "unknown"))
             if message.role == "tool":
                 self._writer.lose(f"{path}.tool_call_id", "no call has this id: the function's name is a guess")
         parts = self._writer.content(message.content, path)
         # Only Gemini 3 takes media inside a result; beside it every model does.
         media = [part for part in parts if "text" not in part]
         result = _response("".join(str(part["text"]) for part in parts if "text" in part))
-        members = {"id": self._shown_id(call_id), "name": name, "response": result}
+        members = {"id": self._shown_id(call_id), "name": called.name, "response": result}
         if not self.turns or not self.turns[-1].results:
             self.turns.append(_Turn("user", []))
-        self.turns[-1].results.append((place, {"functionResponse": drop_none(members)}))
+        self.turns[-1].results.append((called.place, {"functionResponse": drop_none(members)}))
         self.turns[-1].parts += media
+
+    def _called(self, call_id: str, name: str | None) -> _Called | None:
+        """Find the call that a result answers. One without an id answers the first call of its function that waits."""
+        wanted = None if name is None else function_name(name)
+        for place, called in enumerate(self._waiting):
+            if called.id == call_id if call_id else wanted in (None, called.name):
+                return self._waiting.pop(place)
+        return self._calls.get(call_id) if call_id else None
 
     def _shown_id(self, call_id: str) -> str | None:
         shown = self._writer.profile.accepts_tool_call_ids and not _MADE_ID.match(call_id)
@@ -221,6 +248,19 @@ def _signed(parts: list[Written], signature: str | None) -> list[Written]:
             part.setdefault("thoughtSignature", signature)
             return parts
     return [*parts, {"text": "", "thoughtSignature": signature}]
+
+
+def _legacy_calls(extra: Extra) -> tuple[tuple[ToolCall, ...], Extra]:
+    """Take the `function_call` of a message from before tools: it has no id."""
+    for place, (name, text) in enumerate(extra):
+        if name == "function_call" and text != "null":
+            try:
+                function = msgspec.json.decode(text, type=_Function)
+            except msgspec.DecodeError:
+                break
+            call = ToolCall(id="", name=function.name, arguments=function.arguments)
+            return (call,), (*extra[:place], *extra[place + 1 :])
+    return (), extra
 
 
 def _salvaged(json: JsonText) -> ToolCall | None:

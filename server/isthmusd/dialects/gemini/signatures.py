@@ -6,6 +6,7 @@ Source: https://ai.google.dev/gemini-api/docs/thought-signatures
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ BYPASS = "skip_thought_signature_validator"
 """Gemini 3 refuses a function call without a signature. History of another model, or of a caller that dropped it, has
 none; this value is what the page above gives for that case."""
 
+_CLAUDES = re.compile(rb"\x12[\x80-\xff]*[\x00-\x7f]\x0a[\x80-\xff]*[\x00-\x7f]\x08", re.DOTALL)
 _DEMANDING = re.compile(r"gemini-(?:[3-9]|\d\d|(?:pro|flash|flash-lite)-latest)")
 
 
@@ -59,6 +61,17 @@ def recall(extra: Extra) -> tuple[Kept, Extra]:
         else:
             kept = read
     return kept, tuple(rest)
+
+
+def is_of_claude(signature: str) -> bool:
+    """Tell signatures of Claude's thinking, which a conversation brings that began there; Google answers them with
+    "Corrupted thought signature." (https://github.com/router-for-me/CLIProxyAPI/pull/994). Both are nested messages of
+    protobuf: in Claude's the inner one begins with a number, in Google's opaque bytes."""
+    try:
+        head = base64.b64decode(signature[:24])
+    except ValueError:
+        return False
+    return _CLAUDES.match(head) is not None
 
 
 def demands_signatures(model: str) -> bool:

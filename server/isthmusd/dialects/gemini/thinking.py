@@ -6,6 +6,8 @@ Source: https://ai.google.dev/gemini-api/docs/thinking
 
 from __future__ import annotations
 
+import re
+
 from isthmusd.core.chat import Reasoning
 from isthmusd.core.profile import Thinking
 from isthmusd.core.request import Loss
@@ -17,6 +19,10 @@ _BEYOND_HIGH = frozenset({"xhigh", "max"})
 _OFF = "none"
 _LEAST_BUDGET = 128
 """Of the models that always think."""
+_LARGEST_BUDGET = 24576
+_LARGEST_BUDGET_OF_PRO = 32768
+_FROM_LOW = re.compile(r"-pro|gemini-flash-latest|gemini-(?:3\.[7-9]|3\.\d\d|[4-9]|\d\d)[\d.]*-flash(?!-lite)")
+"""Models without the level MINIMAL."""
 
 
 def encode_thinking(
@@ -57,13 +63,25 @@ def _budget(effort: str | None, tokens: int | None, model: str, losses: list[Los
     if tokens is not None:
         if effort is not None:
             losses.append(Loss(field="reasoning.effort", reason="the budget in tokens says it already"))
-        return {"thinkingBudget": tokens}
+        return {"thinkingBudget": _within(tokens, model, losses)}
     if effort == _OFF:
         if not _always_thinks(model):
             return {"thinkingBudget": 0}
         losses.append(Loss(field="reasoning.effort", reason="the model always thinks: it is told to think little"))
         return {"thinkingBudget": _LEAST_BUDGET}
     return {} if effort is None else {"thinkingBudget": _BUDGETS[effort]}
+
+
+def _within(tokens: int, model: str, losses: list[Loss]) -> int:
+    """Keep a budget within what the model takes: Google refuses others. Negative ones leave it to the model."""
+    if tokens < 0:
+        return tokens
+    pro = _always_thinks(model)
+    least, largest = (_LEAST_BUDGET, _LARGEST_BUDGET_OF_PRO) if pro else (0, _LARGEST_BUDGET)
+    kept = min(max(tokens, least), largest)
+    if kept != tokens:
+        losses.append(Loss(field="reasoning.max_tokens", reason=f"the model takes {least} to {largest} tokens"))
+    return kept
 
 
 def _level(effort: str | None, tokens: int | None, model: str, losses: list[Loss]) -> dict[str, object]:
@@ -73,7 +91,7 @@ def _level(effort: str | None, tokens: int | None, model: str, losses: list[Loss
     if effort == _OFF:
         losses.append(Loss(field="reasoning", reason="the model always thinks: it is told to think little"))
         effort = "minimal"
-    if effort == "minimal" and _always_thinks(model):
+    if effort == "minimal" and _FROM_LOW.search(model):
         # "Thinking level MINIMAL is not supported for this model."
         effort = "low"
     return {} if effort is None else {"thinkingLevel": _LEVELS[effort]}

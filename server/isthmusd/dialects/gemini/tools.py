@@ -102,6 +102,8 @@ def encode_tools(request: ChatRequest, native: Native, losses: list[Loss]) -> To
     calling = _calling(request.tool_choice, functions, losses)
     config = drop_none({"functionCallingConfig": calling}, ())
     for name, raw in native.tool_config.items():
+        if name in config:
+            losses.append(Loss(field=f"toolConfig.{name}", reason="'tool_choice' says it already"))
         config.setdefault(name, raw)
     return ToolMembers(tools=[*tools, *built_in] or None, config=config or None)
 
@@ -117,14 +119,23 @@ def asked_name(name: str) -> str:
 
 
 def _declaration(tool: FunctionTool) -> dict[str, object]:
-    parameters = _NO_PARAMETERS if tool.parameters is None else msgspec.Raw(tool.parameters)
     return drop_none(
         {
             "name": function_name(tool.name),
             "description": tool.description,
-            "parametersJsonSchema": parameters,
+            "parametersJsonSchema": _parameters(tool.parameters),
         }
     )
+
+
+def _parameters(schema: JsonText | None) -> msgspec.Raw:
+    """Google demands an object's schema that says so."""
+    members = {} if schema is None else members_of(schema)
+    if members == {}:
+        return _NO_PARAMETERS
+    if schema is None or members is None or "type" in members:
+        return msgspec.Raw(schema or "null")
+    return msgspec.Raw('{"type":"object",' + schema.strip()[1:].lstrip())
 
 
 def _salvaged(json: JsonText) -> FunctionTool | None:
