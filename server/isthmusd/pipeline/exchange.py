@@ -220,8 +220,7 @@ def _straight(sides: _Sides, request: Request, media: Held) -> Exchange | MediaN
             return _translated(sides, with_bytes(request, profile, media), streams)
         case EmbeddingRequest():
             parts = fan_out.split(request, profile.embeddings_per_request)
-            wanted = request.encoding_format
-            bridge = _Bridge(join=lambda answers: as_asked(fan_out.join(parts, answers), wanted), mapper=lambda: list)
+            bridge = _Bridge(join=lambda answers: as_asked(fan_out.join(parts, answers), request), mapper=lambda: list)
             return sides.exchange(bridge, tuple(sides.encode(part, streams) for part in parts), streams)
         case _:
             return _translated(sides, request, streams)

@@ -52,7 +52,7 @@ def test_every_knob_has_its_name_there() -> None:
             "logprobs": True,
             "stream": True,
         },
-        {},
+        {"max_tokens": "'max_completion_tokens' says it too"},
     )
 
 

@@ -247,3 +247,10 @@ def test_an_error_as_the_last_words() -> None:
     _, decoder = read([START + end("ERROR").removesuffix(b"\n\n")])
 
     assert isinstance(decoder.failure, Overloaded)
+
+
+def test_an_error_as_the_first_words_begins_no_answer() -> None:
+    events, decoder = read([end("ERROR", error="out of memory")])
+
+    assert events == []
+    assert isinstance(decoder.failure, Overloaded)

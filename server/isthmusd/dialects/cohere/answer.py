@@ -13,6 +13,8 @@ from isthmusd.core.chat import Extra, JsonText
 from isthmusd.dialects.cohere.citations import citations_extra
 from isthmusd.dialects.cohere.messages import PLAN
 
+NO_ARGUMENTS, NULL = "{}", "null"
+
 
 @dataclass(slots=True)
 class Answer:
@@ -37,3 +39,14 @@ class Answer:
 def call_id(stamp_id: str, index: int) -> str:
     """Make an id for a tool call that came without one: callers must be able to name it in their next turn."""
     return f"call_{stamp_id}_{index}"
+
+
+def arguments_of(written: str) -> str:
+    """Give a call's arguments. Where a tool has none, Cohere writes nothing or null now and then
+    (https://github.com/vercel/ai/pull/4755), which no caller can use."""
+    return NO_ARGUMENTS if written.strip() in ("", NULL) else written
+
+
+def may_be_null(written: str) -> bool:
+    """Tell whether arguments whose beginning this is may be such ones."""
+    return NULL.startswith(written.strip())

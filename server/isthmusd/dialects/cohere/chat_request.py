@@ -10,13 +10,13 @@ from collections.abc import Callable
 import msgspec
 
 from isthmusd.core.chat import ChatRequest
-from isthmusd.core.profile import Profile
+from isthmusd.core.profile import Profile, Thinking
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.cohere.losses import lose, lose_extra, native_members
 from isthmusd.dialects.cohere.messages import encode_messages
 from isthmusd.dialects.cohere.sampling import encode_sampling
-from isthmusd.dialects.cohere.thinking import encode_thinking
+from isthmusd.dialects.cohere.thinking import encode_thinking, is_off
 from isthmusd.dialects.cohere.tools import encode_response_format, encode_tool_use
 from isthmusd.framing.fields import drop_none
 
@@ -46,13 +46,15 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     losses: list[Loss] = []
     native = native_members(request.extra, NATIVE)
     names = {name for name, _ in native}
+    thinking = dict(native).get("thinking") or encode_thinking(request, profile, losses)
+    thinks = profile.thinking is not Thinking.NONE and not is_off(thinking)
     members = {
         "model": model,
-        "messages": encode_messages(request.messages, losses),
+        "messages": encode_messages(request.messages, thinks, losses),
         **encode_sampling(request.sampling, names, losses),
         **encode_tool_use(request, losses),
         "response_format": encode_response_format(request, "documents" in names, losses),
-        "thinking": None if "thinking" in names else encode_thinking(request, profile, losses),
+        "thinking": thinking,
         "stream": request.stream or None,
     }
     for field, is_default in _UNSENT.items():

@@ -13,7 +13,7 @@ import msgspec
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatResponse, Choice, JsonText, Message, Part, RawPart, TextPart, ThinkingPart, ToolCall
-from isthmusd.dialects.cohere.answer import Answer, call_id
+from isthmusd.dialects.cohere.answer import Answer, arguments_of, call_id
 from isthmusd.dialects.cohere.errors import unfinished
 from isthmusd.dialects.cohere.finish import finish
 from isthmusd.dialects.cohere.logprobs import Item, openai_logprobs
@@ -122,7 +122,7 @@ def _decode_call(fields: Fields, index: int, stamp: Stamp) -> ToolCall:
     return ToolCall(
         id=fields.text("id") or call_id(stamp.id, index),
         name=function.required_text("name"),
-        arguments=function.text("arguments") or "",
+        arguments=arguments_of(function.text("arguments") or ""),
         extra=fields.rest(),
     )
 

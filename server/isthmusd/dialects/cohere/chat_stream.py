@@ -13,7 +13,7 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.chat import JsonText
 from isthmusd.core.errors import Garbled, UpstreamError
 from isthmusd.core.events import Event
-from isthmusd.dialects.cohere.answer import Answer, call_id
+from isthmusd.dialects.cohere.answer import Answer, arguments_of, call_id, may_be_null
 from isthmusd.dialects.cohere.chunks import (
     CHUNK,
     CONTENT,
@@ -57,6 +57,8 @@ class ChatDecoder:
         self._calls: dict[int, int] = {}
         """Open tool calls: the index that the provider writes to ours."""
         self._call_count = 0
+        self._held: dict[int, str] = {}
+        """Arguments of calls, by our index, that may yet turn out to be none."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes of the provider, give the events that they complete."""
@@ -98,7 +100,13 @@ class ChatDecoder:
             self._take_other(data)
             return
         if not self._started:
-            self._start(chunk, events)
+            match chunk:
+                case MessageEnd(delta=Ending(error=str(error))):
+                    # Nothing was said yet: another target may answer.
+                    self.failure = unfinished("ERROR", error)
+                    return
+                case _:
+                    self._start(chunk, events)
         try:
             self._take_chunk(chunk, events)
         except Garbled as error:
@@ -117,6 +125,15 @@ class ChatDecoder:
             self.failure = answer_fault(f"an event of the type {label.type!r} has other members than it should.", "")
         elif label.type is None and label.message is not None:
             self.failure = unfinished("ERROR", label.message)
+
+    def _fails_at_once(self, chunk: Chunk) -> bool:
+        """Judge an end before there was a beginning: nothing was said yet, so another target can be asked."""
+        match chunk:
+            case MessageEnd(delta=Ending(finish_reason=word, error=error)):
+                self.failure = unfinished(word, error)
+                return self.failure is not None
+            case _:
+                return False
 
     def _take_chunk(self, chunk: Chunk, events: list[Event]) -> None:
         match chunk:
@@ -178,20 +195,35 @@ class ChatDecoder:
         call = chunk.call
         if call is None or call.function is None:
             return
+        self._settle_arguments(events)
         index = self._call_count
         self._call_count += 1
         self._calls[index if chunk.index is None else chunk.index] = index
         name = call.id or call_id(self._stamp.id, index)
         events.append(hub.ToolCallStart(choice=0, index=index, id=name, name=call.function.name or ""))
-        if call.function.arguments:
-            events.append(hub.ToolCallDelta(choice=0, index=index, arguments=call.function.arguments))
+        self._held[index] = ""
+        self._argue(index, call.function.arguments, events)
 
     def _grow_call(self, chunk: ToolCallDelta, events: list[Event]) -> None:
         call = chunk.call
         last = self._call_count - 1
         index = last if chunk.index is None else self._calls.get(chunk.index, -1)
-        if index >= 0 and call is not None and call.function is not None and call.function.arguments:
-            events.append(hub.ToolCallDelta(choice=0, index=index, arguments=call.function.arguments))
+        if index >= 0 and call is not None and call.function is not None:
+            self._argue(index, call.function.arguments, events)
+
+    def _argue(self, index: int, arguments: str | None, events: list[Event]) -> None:
+        held = self._held.get(index)
+        text = (held or "") + (arguments or "")
+        if held is not None and may_be_null(text):
+            self._held[index] = text
+        elif text:
+            self._held.pop(index, None)
+            events.append(hub.ToolCallDelta(choice=0, index=index, arguments=text))
+
+    def _settle_arguments(self, events: list[Event]) -> None:
+        for index, held in self._held.items():
+            events.append(hub.ToolCallDelta(choice=0, index=index, arguments=arguments_of(held)))
+        self._held.clear()
 
     def _cite(self, raw: msgspec.Raw) -> None:
         if kind_of(raw) == "an object":
@@ -204,6 +236,7 @@ class ChatDecoder:
             self.failure = failure
             return
         usage = decode_usage(ending.usage)
+        self._settle_arguments(events)
         extra = self._answer.extra()
         if extra:
             events.append(hub.RawDelta(choice=0, extra=extra))

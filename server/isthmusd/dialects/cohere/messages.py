@@ -4,7 +4,9 @@ Source: https://docs.cohere.com/reference/chat (messages)
 
 What a model planned before it called tools (`tool_plan`) comes to callers twice: as thinking, which they can show, and
 under Cohere's own name, which lets it find its way back. A message that has the member is written with it, and the
-thinking that repeats it is left out; other thinking goes back as blocks.
+thinking that repeats it is left out; other thinking goes back as blocks, where the model thinks. Cohere answers text
+beside tool calls with an error, and thinking that was not asked for too (https://github.com/vercel/ai/issues/5794): what
+other models said before they called tools is what Cohere's plan.
 """
 
 from __future__ import annotations
@@ -15,10 +17,20 @@ from typing import Any
 
 import msgspec
 
-from isthmusd.core.chat import Extra, JsonText, Message, Part, RawToolCall, ThinkingPart, ToolCall
+from isthmusd.core.chat import (
+    Extra,
+    JsonText,
+    Message,
+    Part,
+    RawToolCall,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+    ToolCall,
+)
 from isthmusd.core.request import Loss
 from isthmusd.dialects.cohere.losses import lose, lose_extra
-from isthmusd.dialects.cohere.parts import Block, as_content, encode_parts, text_block
+from isthmusd.dialects.cohere.parts import PLAIN_THINKING, Block, as_content, encode_parts
 from isthmusd.framing.fields import drop_none
 
 ROLES = {
@@ -37,15 +49,16 @@ _KNOWN_OF_ASSISTANT = frozenset({PLAN, CITATIONS, "annotations", "function_call"
 """`annotations` are made of the citations, which go back themselves."""
 
 
-def encode_messages(messages: Sequence[Message], losses: list[Loss]) -> list[dict[str, object]]:
-    """Write all messages, in their order."""
-    writer = _Writer(losses=losses)
+def encode_messages(messages: Sequence[Message], thinks: bool, losses: list[Loss]) -> list[dict[str, object]]:
+    """Write all messages, in their order. `thinks`: the model takes thinking back."""
+    writer = _Writer(thinks=thinks, losses=losses)
     written = [writer.write(message, f"messages[{place}]") for place, message in enumerate(messages)]
     return [message for message in written if message is not None]
 
 
 @dataclass(slots=True)
 class _Writer:
+    thinks: bool
     losses: list[Loss]
     unanswered: list[str] = field(default_factory=list[str])
     """Ids of tool calls that no result was seen for yet."""
@@ -90,23 +103,49 @@ class _Writer:
         lose_extra(self.losses, message.extra, path, known=_KNOWN_OF_ASSISTANT)
         if CITATIONS not in own:
             lose_extra(self.losses, _only(message.extra, "annotations"), path)
-        plan = _plan(own.get(PLAN))
-        spoken = replace(message, content=_without_plan(message.content, plan) if plan else message.content)
-        blocks = self._blocks(spoken, "assistant", path)
-        refusal = text_block(message.refusal or "")
-        content = [*blocks, refusal] if refusal is not None else blocks
         calls = self._calls(message, own.get("function_call"), path)
-        if not content and not calls and not plan:
+        spoken = self._spoken(message, _plan(own.get(PLAN)), bool(calls), path)
+        content = self._blocks(replace(message, content=spoken.content), "assistant", path)
+        if not content and not calls and not spoken.plan:
             lose(self.losses, path, "Cohere refuses messages that say nothing: left out")
             return None
         members = {
             "role": "assistant",
             "content": as_content(content) if content else None,
-            PLAN: plan or None,
+            PLAN: spoken.plan or None,
             "tool_calls": calls or None,
             CITATIONS: msgspec.Raw(own[CITATIONS]) if own.get(CITATIONS, "null") != "null" else None,
         }
         return drop_none(members)
+
+    def _spoken(self, message: Message, plan: str, calls: bool, path: str) -> _Spoken:
+        """Part what a message says from what it plans."""
+        content = _without_plan(message.content, plan) if plan else message.content or ()
+        refusal = () if message.refusal is None else (RefusalPart(text=message.refusal),)
+        said: list[Part] = []
+        before: list[str] = []
+        after: list[str] = []
+        for place, part in enumerate((*content, *refusal)):
+            match part:
+                case ThinkingPart(text=text) if calls and not self.thinks:
+                    before.append(text)
+                    self._lose_beside(part, f"{path}.content[{place}]")
+                case TextPart(text=text) | RefusalPart(text=text) if calls:
+                    after.append(text)
+                    lose_extra(self.losses, part.extra, f"{path}.content[{place}]")
+                case ThinkingPart() if not self.thinks:
+                    lose(self.losses, f"{path}.content[{place}]", "the model takes no thinking")
+                case _:
+                    said.append(part)
+        planned = "\n\n".join(text.strip() for text in (*before, plan, *after) if text.strip())
+        return _Spoken(content=tuple(said), plan=planned if before or after else plan)
+
+    def _lose_beside(self, part: ThinkingPart, path: str) -> None:
+        unsaid = {"signature": part.signature, "redacted_data": part.redacted_data}
+        for name, value in unsaid.items():
+            if value is not None:
+                lose(self.losses, f"{path}.{name}", PLAIN_THINKING)
+        lose_extra(self.losses, part.extra, path)
 
     def _calls(self, message: Message, legacy: JsonText | None, path: str) -> list[dict[str, object]]:
         calls: list[dict[str, object]] = []
@@ -128,7 +167,7 @@ class _Writer:
         return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
     def _arguments(self, text: str, path: str) -> str:
-        if not text.strip():
+        if text.strip() in ("", "null"):
             return "{}"
         try:
             msgspec.json.decode(text, type=dict[str, msgspec.Raw])
@@ -136,6 +175,14 @@ class _Writer:
             lose(self.losses, path, "Cohere takes JSON objects only: sent as one with the text inside")
             return msgspec.json.encode({"arguments": text}).decode()
         return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spoken:
+    """An assistant's words."""
+
+    content: tuple[Part, ...]
+    plan: str
 
 
 def _only(extra: Extra, name: str) -> Extra:

@@ -32,6 +32,8 @@ BLOCKS = {
 
 Block = dict[str, object] | msgspec.Raw
 
+PLAIN_THINKING = "Cohere's thinking is plain text"
+
 
 def encode_parts(content: tuple[Part, ...] | None, role: str, path: str, losses: list[Loss]) -> list[Block]:
     """Write the blocks of a content; texts that are empty say nothing and are refused, so they are left out."""
@@ -85,7 +87,7 @@ def _encode_thinking(part: ThinkingPart, role: str, path: str, losses: list[Loss
     unsaid = {"signature": part.signature, "redacted_data": part.redacted_data}
     for name, value in unsaid.items():
         if value is not None:
-            lose(losses, f"{path}.{name}", "Cohere's thinking is plain text")
+            lose(losses, f"{path}.{name}", PLAIN_THINKING)
     lose_extra(losses, part.extra, path)
     if "thinking" in BLOCKS[role]:
         return {"type": "thinking", "thinking": part.text} if part.text else None

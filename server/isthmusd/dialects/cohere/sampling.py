@@ -32,12 +32,14 @@ _RANGES = {
     "frequency_penalty": _Range(name="frequency_penalty", low=0, high=1),
     "presence_penalty": _Range(name="presence_penalty", low=0, high=1),
 }
+_WHY = {"n": "Cohere gives one answer", "max_tokens": "'max_completion_tokens' says it too"}
 
 
 def encode_sampling(sampling: Sampling, native: Container[str], losses: list[Loss]) -> dict[str, object | None]:
     """Write the knobs that are set. `native`: members that the caller gave under Cohere's own names."""
     limit = sampling.max_completion_tokens if sampling.max_completion_tokens is not None else sampling.max_tokens
     asked = {
+        "max_tokens": sampling.max_tokens not in (None, limit),
         "n": (sampling.n or 1) > 1,
         "min_p": bool(sampling.min_p),
         "repetition_penalty": sampling.repetition_penalty not in (None, 1),
@@ -46,7 +48,7 @@ def encode_sampling(sampling: Sampling, native: Container[str], losses: list[Los
     }
     for field, is_asked in asked.items():
         if is_asked:
-            lose(losses, field, "Cohere gives one answer" if field == "n" else NO_FIELD)
+            lose(losses, field, _WHY.get(field, NO_FIELD))
     return {
         "temperature": plain_number(sampling.temperature),
         **_ranged(sampling, native, losses),

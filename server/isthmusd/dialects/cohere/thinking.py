@@ -5,7 +5,11 @@ Source: https://docs.cohere.com/docs/reasoning
 
 from __future__ import annotations
 
-from isthmusd.core.chat import ChatRequest, Reasoning
+from typing import Any
+
+import msgspec
+
+from isthmusd.core.chat import ChatRequest, JsonText, Reasoning
 from isthmusd.core.profile import Profile, Thinking
 from isthmusd.core.request import Loss
 from isthmusd.dialects.cohere.losses import lose
@@ -33,6 +37,22 @@ def encode_thinking(request: ChatRequest, profile: Profile, losses: list[Loss]) 
             lose(losses, _field(reasoning), "the model does not think")
         return None
     return _thinking(request, reasoning, losses)
+
+
+def is_off(thinking: JsonText | dict[str, object] | None) -> bool:
+    """Tell whether a `thinking` member, written here or by the caller, switches it off."""
+    match thinking:
+        case None:
+            return False
+        case dict():
+            return thinking["type"] == _DISABLED
+        case text:
+            found: Any = msgspec.json.decode(text)
+            match found:
+                case {"type": kind}:
+                    return kind == _DISABLED
+                case _:
+                    return False
 
 
 def _thinking(request: ChatRequest, reasoning: Reasoning, losses: list[Loss]) -> dict[str, object] | None:

@@ -110,15 +110,18 @@ def _allowed(json: JsonText) -> tuple[set[str], str | None] | None:
 
 
 def _strict(tools: tuple[Tool, ...], losses: list[Loss]) -> bool | None:
-    """Cohere is strict with all tools or with none, and refuses schemas under strictness that it takes without: so it
-    is strict where all of them were written for it."""
+    """Cohere is strict with all tools or with none, and refuses schemas under strictness that it takes without, those
+    that demand no parameter among them (https://docs.cohere.com/docs/tool-use-parameter-types): so it is strict where
+    all of them were written for it."""
     strict = [place for place, tool in enumerate(tools) if _is_strict(tool)]
     if not strict:
         return None
-    if len(strict) == len(tools):
+    fits = all(map(_demands, tools))
+    if fits and len(strict) == len(tools):
         return True
+    reason = f"Cohere is strict with all tools or none, and others {'are not' if fits else 'demand no parameter'}"
     for place in strict:
-        lose(losses, f"tools[{place}].function.strict", "Cohere is strict with all tools or none, and others are not")
+        lose(losses, f"tools[{place}].function.strict", reason)
     return None
 
 
@@ -132,6 +135,20 @@ def _is_strict(tool: Tool) -> bool:
                     return True
                 case _:
                     return False
+
+
+def _demands(tool: Tool) -> bool:
+    """Tell whether a tool has a parameter that must be given."""
+    match tool:
+        case FunctionTool(parameters=parameters):
+            found: Any = None if parameters is None else msgspec.json.decode(parameters)
+        case RawTool(json=json):
+            found = msgspec.json.decode(json)
+    match found:
+        case {"required": [_, *_]} | {"function": {"parameters": {"required": [_, *_]}}}:
+            return True
+        case _:
+            return False
 
 
 def _encode_tool(tool: Tool, path: str, losses: list[Loss]) -> list[object]:
