@@ -170,6 +170,30 @@ def chat_requests(draw: st.DrawFn) -> ChatRequest:
     )
 
 
+hard_parts = st.one_of(
+    parts,
+    st.builds(ImagePart, file_id=word),
+    st.builds(FilePart, url=st.just("https://x/y.pdf"), filename=maybe(word)),
+    st.builds(FilePart, url=st.just("https://x/y.pdf"), file_id=word),
+)
+signed_thinking = st.builds(ThinkingPart, text=st.text(min_size=1, max_size=8), signature=maybe(word))
+hard_thinking = signed_thinking | st.builds(ThinkingPart, redacted_data=word)
+hard_messages = st.builds(
+    Message,
+    role=st.sampled_from(["user", "assistant"]),
+    content=tuples(hard_parts) | st.tuples(hard_thinking) | st.tuples(hard_thinking, hard_parts),
+)
+
+
+@st.composite
+def any_chat_requests(draw: st.DrawFn) -> ChatRequest:
+    """Requests with parts and wishes that not every host of the format has a place for, among others."""
+    reasonings = st.builds(Reasoning, effort=maybe(word), max_tokens=maybe(count), include=maybe(st.booleans()))
+    return dataclasses.replace(
+        draw(chat_requests()), messages=draw(tuples(hard_messages, 1)), reasoning=draw(maybe(reasonings))
+    )
+
+
 @st.composite
 def completion_requests(draw: st.DrawFn) -> CompletionRequest:
     stream = draw(st.booleans())
