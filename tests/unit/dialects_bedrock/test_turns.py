@@ -168,3 +168,11 @@ def test_an_image_may_stand_beside_results_of_claude() -> None:
     image = Message(role="user", content=(ImagePart(data_base64="iVBORw0KGgo=", mime_type="image/png"),))
 
     assert [next(iter(block)) for block in contents(user("hi"), CALLED, ANSWERED, image)[2]] == ["toolResult", "image"]
+
+
+def test_a_failed_result_says_something() -> None:
+    failed = Message(role="tool", tool_call_id="a", extra=(("is_error", JsonText("true")),))
+
+    assert contents(user("hi"), CALLED, failed)[2] == [
+        {"toolResult": {"toolUseId": "a", "content": [{"text": "."}], "status": "error"}}
+    ]

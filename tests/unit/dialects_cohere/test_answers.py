@@ -104,7 +104,7 @@ def test_parallel_tool_calls_with_a_plan() -> None:
         content=(ThinkingPart(text="I will look."),),
         tool_calls=(
             ToolCall(id="look_1", name="look", arguments='{"q":1}'),
-            ToolCall(id="add_1", name="add", arguments=""),
+            ToolCall(id="add_1", name="add", arguments="{}"),
         ),
         extra=(("tool_plan", '"I will look."'),),
     )
@@ -276,7 +276,7 @@ def test_calls_without_ids_get_some() -> None:
     made = whole(body).choices[0].message.tool_calls
 
     assert made == (
-        ToolCall(id="call_abc123_0", name="f", arguments=""),
+        ToolCall(id="call_abc123_0", name="f", arguments="{}"),
         ToolCall(id="call_abc123_1", name="g", arguments="{}", extra=(("x", JsonText("1")),)),
     )
 
@@ -315,3 +315,20 @@ def test_counts(usage: dict[str, Any], counted: tuple[int | None, ...]) -> None:
 def test_broken_answers_are_garbled(body: bytes) -> None:
     with pytest.raises(Garbled):
         whole(body)
+
+
+@pytest.mark.parametrize("pieces", [("null",), ("nu", "ll"), (" ", "null"), ()])
+def test_arguments_that_are_none_are_an_empty_object(pieces: tuple[str, ...]) -> None:
+    message = {"role": "assistant", "tool_calls": calls(("now", "".join(pieces)))}
+
+    got = both(answer(message, "TOOL_CALL"), wire.call(0, "now", *pieces), end("TOOL_CALL"))
+
+    assert got.choices[0].message.tool_calls == (ToolCall(id="now_1", name="now", arguments="{}"),)
+
+
+def test_arguments_that_begin_like_none_are_kept() -> None:
+    message = {"role": "assistant", "tool_calls": calls(("now", "nulla"))}
+
+    got = both(answer(message, "TOOL_CALL"), wire.call(0, "now", "nul", "la"), end("TOOL_CALL"))
+
+    assert got.choices[0].message.tool_calls == (ToolCall(id="now_1", name="now", arguments="nulla"),)

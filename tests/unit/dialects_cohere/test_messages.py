@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from isthmusd.core.chat import (
     AudioPart,
+    ChatRequest,
+    Extra,
     FilePart,
     ImagePart,
     JsonText,
@@ -14,21 +16,23 @@ from isthmusd.core.chat import (
     Part,
     RawPart,
     RawToolCall,
+    Reasoning,
     RefusalPart,
     TextPart,
     ThinkingPart,
     ToolCall,
     plain_text,
 )
+from isthmusd.core.profile import Profile, Thinking
 
-from tests.unit.dialects_cohere.wire import NO_FIELD, written
+from tests.unit.dialects_cohere.wire import NO_FIELD, sent, written
 
 
 def said(role: str, *parts: Part, **members: Any) -> Message:
     return Message(role=role, content=parts or None, **members)
 
 
-def extra(**members: str) -> Any:
+def extra(**members: str) -> Extra:
     return tuple((name, JsonText(text)) for name, text in members.items())
 
 
@@ -145,7 +149,8 @@ def test_a_round_of_tools() -> None:
     assert messages == [
         {
             "role": "assistant",
-            "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Wait."}],
+            "content": [{"type": "thinking", "thinking": "hm"}],
+            "tool_plan": "Wait.",
             "tool_calls": [
                 {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}},
                 {"id": "c2", "type": "function", "function": {"name": "add", "arguments": "{}"}},
@@ -165,22 +170,23 @@ def test_a_round_of_tools() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sent", "is_lost"),
+    ("arguments", "as_sent", "is_lost"),
     [
         ("", "{}", False),
         (" \n", "{}", False),
+        ("null", "{}", False),
         ('{"a":12345678901234567890123}', '{"a":12345678901234567890123}', False),
         ('{"a": [1', '{"arguments":"{\\"a\\": [1"}', True),
         ("[1]", '{"arguments":"[1]"}', True),
     ],
 )
-def test_arguments_are_always_an_object(arguments: str, sent: str, is_lost: bool) -> None:
+def test_arguments_are_always_an_object(arguments: str, as_sent: str, is_lost: bool) -> None:
     messages, losses = written(said("assistant", tool_calls=(ToolCall(id="c", name="f", arguments=arguments),)))
 
     assert messages == [
         {
             "role": "assistant",
-            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": sent}}],
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": as_sent}}],
         }
     ]
     assert list(losses) == (["messages[0].tool_calls[0].function.arguments"] if is_lost else [])
@@ -256,6 +262,9 @@ def test_plans_go_back_as_plans() -> None:
         assert messages[0].get("content") == ([{"type": "thinking", "thinking": "hm"}] if len(thought) > 1 else None)
         assert losses == {}
 
+    spoken, _ = written(said("assistant", TextPart(text="Now. "), tool_calls=CALLS[:1], refusal="", extra=own))
+    assert spoken[0]["tool_plan"] == "I look.\n\nNow."
+
     joined, _ = written(said("assistant", ThinkingPart(text="hm I look."), TextPart(text="x"), extra=own))
     assert joined[0]["content"] == [{"type": "thinking", "thinking": "hm "}, {"type": "text", "text": "x"}]
 
@@ -294,3 +303,48 @@ def test_empty_messages() -> None:
 
     assert messages == [{"role": "user", "content": ""}]
     assert losses == {f"messages[{place}]": "Cohere refuses messages that say nothing: left out" for place in (1, 2)}
+
+
+UNTHINKING = Profile(thinking=Thinking.NONE)
+TURN = (ThinkingPart(text="hm", signature="s"), TextPart(text="Wait.", extra=extra(x="1")))
+
+
+@pytest.mark.parametrize(
+    ("profile", "request_extra"), [(UNTHINKING, ()), (Profile(), extra(thinking='{"type":"disabled"}'))]
+)
+def test_models_that_do_not_think_get_no_thinking_back(profile: Profile, request_extra: Extra) -> None:
+    def asked(*messages: Message) -> tuple[list[Any], dict[str, str]]:
+        body, losses = sent(ChatRequest(model="m", messages=messages, extra=request_extra), profile)
+        return body["messages"], losses
+
+    called, lost = asked(said("assistant", *TURN, tool_calls=CALLS[:1]))
+    plain, lost_too = asked(said("assistant", *TURN[:1], TextPart(text="a")))
+
+    assert called[0]["tool_plan"] == "hm\n\nWait."
+    assert "content" not in called[0]
+    assert lost == {
+        "messages[0].content[0].signature": "Cohere's thinking is plain text",
+        "messages[0].content[1].x": NO_FIELD,
+    }
+    assert plain == [{"role": "assistant", "content": "a"}]
+    assert lost_too == {"messages[0].content[0]": "the model takes no thinking"}
+
+
+@pytest.mark.parametrize("thinking", ['{"type":"enabled"}', '"odd"'])
+def test_the_caller_s_own_words_about_thinking_count(thinking: str) -> None:
+    request = ChatRequest(
+        model="m", messages=(said("assistant", *TURN[:1], tool_calls=CALLS[:1]),), extra=extra(thinking=thinking)
+    )
+
+    assert sent(request)[0]["messages"][0]["content"] == [{"type": "thinking", "thinking": "hm"}]
+
+
+@pytest.mark.parametrize(("effort", "kept"), [("none", False), ("low", True), (None, True)])
+def test_thinking_goes_back_where_the_model_thinks(effort: str | None, kept: bool) -> None:
+    request = ChatRequest(
+        model="m",
+        messages=(said("assistant", *TURN[:1], tool_calls=CALLS[:1]),),
+        reasoning=Reasoning(effort=effort),
+    )
+
+    assert ("content" in sent(request)[0]["messages"][0]) is kept

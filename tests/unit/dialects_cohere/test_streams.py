@@ -249,8 +249,9 @@ def test_an_error_as_the_last_words() -> None:
     assert isinstance(decoder.failure, Overloaded)
 
 
-def test_an_error_as_the_first_words_begins_no_answer() -> None:
-    events, decoder = read([end("ERROR", error="out of memory")])
+@pytest.mark.parametrize("failing", [end("ERROR", error="out of memory"), end("ERROR")])
+def test_an_error_as_the_first_words_begins_no_answer(failing: bytes) -> None:
+    events, decoder = read([failing])
 
     assert events == []
     assert isinstance(decoder.failure, Overloaded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -49,21 +50,26 @@ def test_members_that_it_does_not_know_are_lost_and_never_sent() -> None:
         {
             "tools[0].cache_control": NO_FIELD,
             "tools[1].function.examples": NO_FIELD,
-            "tools[1].function.strict": "Cohere is strict with all tools or none, and others are not",
+            "tools[1].function.strict": "Cohere is strict with all tools or none, and others demand no parameter",
             "tools[2]": "Cohere has functions only",
         },
     )
 
 
 def test_strictness_is_for_all_tools() -> None:
-    strict = FunctionTool(name="add", strict=True)
-    odd = RawTool(json=raw({"type": "function", "function": {"name": "odd", "strict": True}}))
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    strict = FunctionTool(name="add", strict=True, parameters=raw(schema))
+    loose = replace(strict, name="loose", strict=None)
+    odd = RawTool(json=raw({"type": "function", "function": {"name": "odd", "strict": True, "parameters": schema}}))
+    bare = FunctionTool(name="bare", strict=True)
 
     assert asked(tools=(strict, odd))[0]["strict_tools"] is True
-    assert asked(tools=(LOOK, strict)) == (
-        {"tools": [LOOKS, function("add")]},
-        {"tools[1].function.strict": "Cohere is strict with all tools or none, and others are not"},
-    )
+    mixed, lost = asked(tools=(loose, strict))
+    assert "strict_tools" not in mixed
+    assert lost == {"tools[1].function.strict": "Cohere is strict with all tools or none, and others are not"}
+    demanding, lost = asked(tools=(strict, bare))
+    assert "strict_tools" not in demanding
+    assert list(lost) == ["tools[0].function.strict", "tools[1].function.strict"]
 
 
 def allowed(mode: str, *names: str) -> RawToolChoice:

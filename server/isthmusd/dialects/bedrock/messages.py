@@ -14,7 +14,7 @@ from isthmusd.dialects.bedrock.call_ids import CallIds
 from isthmusd.dialects.bedrock.families import Family
 from isthmusd.dialects.bedrock.marks import CACHE_MARKS, Block, lose_members
 from isthmusd.dialects.bedrock.parts import PartWriter, text_blocks
-from isthmusd.dialects.bedrock.turns import Conversation
+from isthmusd.dialects.bedrock.turns import FILLER, Conversation
 
 _ROLES = {
     "user": "user",
@@ -139,11 +139,12 @@ class _MessageWriter:
         blocks = self._content(message, path)
         marks = [block for block in blocks if "cachePoint" in block]
         inner = [block for block in blocks if "cachePoint" not in block]
-        result: Block = {
-            "toolUseId": self._ids.of_result(message.tool_call_id),
-            "content": self._allowed(inner, _IN_RESULTS, f"{path}.content", "in a tool's result"),
-            **_status(message.extra),
-        }
+        status = _status(message.extra)
+        content = self._allowed(inner, _IN_RESULTS, f"{path}.content", "in a tool's result")
+        if not content and status.get("status") == "error":
+            # Refused empty: "The content field [...] cannot be empty when status value is error."
+            content = [{"text": FILLER}]
+        result: Block = {"toolUseId": self._ids.of_result(message.tool_call_id), "content": content, **status}
         written: list[Block] = [{"toolResult": result}]
         # A mark inside a result is refused: the nearest place is behind it.
         return [*written, *(marks or self._parts.points(message.extra, path, written))[:1]]

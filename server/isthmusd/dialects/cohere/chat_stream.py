@@ -100,13 +100,9 @@ class ChatDecoder:
             self._take_other(data)
             return
         if not self._started:
-            match chunk:
-                case MessageEnd(delta=Ending(error=str(error))):
-                    # Nothing was said yet: another target may answer.
-                    self.failure = unfinished("ERROR", error)
-                    return
-                case _:
-                    self._start(chunk, events)
+            if self._fails_at_once(chunk):
+                return
+            self._start(chunk, events)
         try:
             self._take_chunk(chunk, events)
         except Garbled as error:
@@ -195,7 +191,6 @@ class ChatDecoder:
         call = chunk.call
         if call is None or call.function is None:
             return
-        self._settle_arguments(events)
         index = self._call_count
         self._call_count += 1
         self._calls[index if chunk.index is None else chunk.index] = index

@@ -4,9 +4,9 @@ Source: https://docs.cohere.com/reference/chat (messages)
 
 What a model planned before it called tools (`tool_plan`) comes to callers twice: as thinking, which they can show, and
 under Cohere's own name, which lets it find its way back. A message that has the member is written with it, and the
-thinking that repeats it is left out; other thinking goes back as blocks, where the model thinks. Cohere answers text
-beside tool calls with an error, and thinking that was not asked for too (https://github.com/vercel/ai/issues/5794): what
-other models said before they called tools is what Cohere's plan.
+thinking that repeats it is left out; other thinking goes back as blocks, where the model thinks. Beside tool calls
+Cohere refuses text, and thinking if the model does not think (https://github.com/vercel/ai/issues/5794): what others
+said before they called tools is sent as the plan.
 """
 
 from __future__ import annotations
