@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from isthmus.v1 import chat_pb2, completion_pb2, embedding_pb2, stream_pb2, usage_pb2
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import (
-    AudioPart,
     ChatResponse,
     Choice,
-    FilePart,
-    ImagePart,
     JsonText,
     Message,
-    Part,
-    RawPart,
-    RefusalPart,
-    TextPart,
-    ThinkingPart,
-    ToolCall,
     plain_text,
 )
 from isthmusd.core.embedding import Embedding
@@ -268,49 +257,3 @@ def test_provider_is_named_only_where_the_stream_starts() -> None:
     name_provider_of_stream(chunk, "openai")
 
     assert chunk == completion_pb2.CompletionChunk(events=[{"text_delta": {"text": "a"}}])
-
-
-TEXT = st.text(max_size=5)
-MAYBE = st.none() | TEXT.filter(bool)
-BASE64 = st.sampled_from(["", "AA==", "AAAA"])
-MEMBERS = st.sampled_from([(), (("x", JsonText("1")), ("y", JsonText('{"b":1}')))])
-MEDIA = {"mime_type": MAYBE, "extra": MEMBERS}
-PARTS: dict[Any, st.SearchStrategy[Part]] = {
-    TextPart: st.builds(TextPart, text=TEXT, extra=MEMBERS),
-    RefusalPart: st.builds(RefusalPart, text=TEXT, extra=MEMBERS),
-    ImagePart: st.builds(ImagePart, data_base64=BASE64, detail=MAYBE, url=st.none(), file_id=st.none(), **MEDIA)
-    | st.builds(ImagePart, url=TEXT, detail=MAYBE, mime_type=st.none(), extra=MEMBERS)
-    | st.builds(ImagePart, file_id=TEXT, detail=MAYBE, mime_type=st.none(), extra=MEMBERS),
-    FilePart: st.builds(FilePart, data_base64=BASE64, filename=MAYBE, url=st.none(), file_id=st.none(), **MEDIA)
-    | st.builds(FilePart, url=TEXT, filename=MAYBE, mime_type=st.none(), extra=MEMBERS)
-    | st.builds(FilePart, file_id=TEXT, filename=MAYBE, mime_type=st.none(), extra=MEMBERS),
-    AudioPart: st.builds(AudioPart, data_base64=BASE64, format=TEXT, extra=MEMBERS),
-    ThinkingPart: st.builds(ThinkingPart, text=TEXT, signature=MAYBE, extra=MEMBERS)
-    | st.builds(ThinkingPart, text=TEXT, redacted_data=TEXT, extra=MEMBERS),
-    RawPart: st.sampled_from([RawPart(json=JsonText('{"type":"video", "n":1.0}'))]),
-}
-CALLS = st.builds(ToolCall, id=TEXT, name=TEXT, arguments=TEXT, extra=MEMBERS)
-MESSAGES = st.builds(
-    Message,
-    role=TEXT.filter(bool),
-    content=st.none() | st.lists(st.one_of(*PARTS.values()), min_size=1, max_size=3).map(tuple),
-    name=MAYBE,
-    tool_calls=st.lists(CALLS, max_size=2).map(tuple),
-    tool_call_id=MAYBE,
-    refusal=st.none(),
-    audio=st.sampled_from([None, JsonText('{"id":"a","data":"AA==","transcript":"t","expires_at":3,"z":1}')]),
-    extra=MEMBERS,
-)
-
-
-def test_every_kind_of_part_is_generated() -> None:
-    assert set(PARTS) == set(get_args(Part))
-
-
-@given(MESSAGES)
-def test_answered_message_comes_back_as_it_was(message: Message) -> None:
-    answer = encode(replace(CHAT, choices=(Choice(index=0, message=message, finish_reason="stop"),)))
-
-    request = chat_pb2.ChatRequest(model="m", messages=[answer.choices[0].message])
-
-    assert SERVED[Operation.CHAT].decode_request(request).messages == (message,)

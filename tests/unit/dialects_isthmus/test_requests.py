@@ -291,16 +291,6 @@ def test_prompt_cache_marker_of_a_tool(place: str) -> None:
     )
 
 
-def test_last_refusal_of_the_assistant_is_its_own() -> None:
-    parts = [{"text": "a"}, {"refusal": "No."}]
-
-    turns = [{"role": role, "parts": parts} for role in ("assistant", "user")]
-    assistant, user = decode(Operation.CHAT, chat(messages=turns)).messages
-
-    assert assistant == Message(role="assistant", content=plain_text("a"), refusal="No.")
-    assert user.content == (TextPart(text="a"), RefusalPart(text="No."))
-
-
 @pytest.mark.parametrize(
     ("options", "kept"),
     [

@@ -4,38 +4,24 @@ from __future__ import annotations
 
 from isthmus.v1 import chat_pb2 as pb
 
-from isthmusd.core.chat import Message, Part, RefusalPart
+from isthmusd.core.chat import Message
 from isthmusd.dialects.isthmus.calls import decode_tool_call, write_tool_call
 from isthmusd.dialects.isthmus.fields import decode_each, join, members, required
 from isthmusd.dialects.isthmus.parts import decode_content, encode_content, encode_spoken
 
-_ASSISTANT = "assistant"
-
 
 def decode_message(message: pb.Message) -> Message:
     """Read one turn. Raises BadField."""
-    role = required("role", message.role)
     content, audio = decode_content(message.parts)
-    refusal, content = _take_refusal(content) if role == _ASSISTANT else (None, content)
     return Message(
-        role=role,
+        role=required("role", message.role),
         content=content,
         name=message.name if message.HasField("name") else None,
         tool_calls=decode_each("tool_calls", message.tool_calls, decode_tool_call),
         tool_call_id=message.tool_call_id if message.HasField("tool_call_id") else None,
-        refusal=refusal,
         audio=audio,
         extra=members("extra_json", message.extra_json),
     )
-
-
-def _take_refusal(content: tuple[Part, ...] | None) -> tuple[str | None, tuple[Part, ...] | None]:
-    """Take the refusal of an answer out of its content, where it stands last and has no members of its own."""
-    match content:
-        case (*rest, RefusalPart(text=text, extra=())):
-            return text, tuple(rest) or None
-        case _:
-            return None, content
 
 
 def write_message(message: Message, wire: pb.Message) -> None:
