@@ -64,7 +64,9 @@ def _read_message(asked: Asked, message: Json) -> None:
                 ("call", call["id"], call["function"]["name"], msgspec.json.decode(call["function"]["arguments"]))
                 for call in message.get("tool_calls") or ()
             ]
-            asked.add("assistant", *map(_piece, _parts(message.get("content") or [])), *plan, *calls)
+            said = [_piece(part) for part in _parts(message.get("content") or [])]
+            assert not calls or all(piece[0] == "thinking" for piece in said), "text beside calls is a tool_plan"
+            asked.add("assistant", *said, *plan, *calls)
         case "tool":
             text = "".join(map(_result, _parts(message["content"])))
             asked.add("user", ("result", message["tool_call_id"], text))

@@ -76,7 +76,8 @@ async def async_sdk(dialects: Pair) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 def model(dialect: Dialect) -> str:
-    return f"{dialect.provider}/model-1"
+    """Cohere takes thinking of models that think only, which their names tell."""
+    return f"{dialect.provider}/{'command-a-reasoning-08-2025' if dialect.name == 'cohere' else 'model-1'}"
 
 
 def facts(dialect: Dialect, *, stream: bool) -> Answer:
