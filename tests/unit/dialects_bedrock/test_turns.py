@@ -176,3 +176,15 @@ def test_a_failed_result_says_something() -> None:
     assert contents(user("hi"), CALLED, failed)[2] == [
         {"toolResult": {"toolUseId": "a", "content": [{"text": "."}], "status": "error"}}
     ]
+
+
+def test_long_histories_take_no_longer_than_they_are_long() -> None:
+    """Each of these took minutes where each call, name or point was compared with all before it."""
+    many = 20_000
+    same = tuple(ToolCall(id="a", name="f", arguments="") for _ in range(many))
+    files = tuple(FilePart(data_base64="YQ==", mime_type="text/csv", filename="t", extra=MARK) for _ in range(many))
+
+    written = contents(Message(role="user", content=files), Message(role="assistant", tool_calls=same))
+
+    assert len({block["toolUse"]["toolUseId"] for block in written[1]}) == many
+    assert len({block["document"]["name"] for block in written[0][1:]}) == many

@@ -18,6 +18,8 @@ class CallIds:
 
     def __init__(self) -> None:
         self._used: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        """Id to the last number that was put behind it."""
         self._turn = 0
         self._waiting: dict[str, list[str]] = {}
         """Id as the history has it to the written ids of this turn's calls that have no result yet."""
@@ -30,9 +32,9 @@ class CallIds:
     def of_call(self, call_id: str) -> str:
         """Give the id to write for a call."""
         wanted = tool_use_id(call_id) if call_id else f"call_{self._turn}"
-        free, number = wanted, 1
+        free = wanted
         while free in self._used:
-            number += 1
+            number = self._numbers[wanted] = self._numbers.get(wanted, 1) + 1
             free = f"{wanted[:56]}_{number}"
         self._used.add(free)
         self._waiting.setdefault(call_id, []).append(free)

@@ -115,15 +115,17 @@ class DocumentNames:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        """Name to the last number that was put behind it."""
 
     def name(self, filename: str | None) -> str:
         """Give the next document's name."""
         stem = (filename or "").rpartition("/")[2]
         stem = stem.rpartition(".")[0] or stem
         plain = _NOT_IN_NAMES.sub(" ", stem).strip()[: _MAX_NAME - 8].strip() or "document"
-        name, number = plain, 1
+        name = plain
         while name in self._taken:
-            number += 1
+            number = self._numbers[plain] = self._numbers.get(plain, 1) + 1
             name = f"{plain} ({number})"
         self._taken.add(name)
         return name

@@ -126,18 +126,18 @@ def _with_points_settled(turn: Turn, family: Family, losses: list[Loss]) -> list
         return turn.content
     bars = not family.caches_tools and turn.has(*_CALLS)
     settled: list[Block] = []
+    place = 0
+    """Behind the last block that a point may follow."""
     lost = False
     for block in turn.content:
         if _POINT not in block:
             settled.append(block)
-            continue
-        place = len(settled)
-        while place > 0 and _is_unmarkable(settled[place - 1]):
-            place -= 1
-        if bars or place == 0 or _POINT in settled[place - 1]:
-            lost = lost or bars or place == 0
-        else:
+            place = place if _is_unmarkable(block) else len(settled)
+        elif bars or place == 0:
+            lost = True
+        elif _POINT not in settled[place - 1]:
             settled.insert(place, block)
+            place += 1
     if lost:
         losses.append(Loss(field="messages", reason="the model takes no cache point there: it was left out"))
     return settled
