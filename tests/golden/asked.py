@@ -94,6 +94,8 @@ TOOLS: tuple[tuple[Tool, ...], ...] = (
     (FunctionTool(name="look", extra=EXTRA),),
     (FunctionTool(name="look", extra=MARK),),
     (FunctionTool(name="look", parameters=JsonText("true")),),
+    (FunctionTool(name="look", parameters=JsonText('{"type":["object","null"]}')),),
+    (FunctionTool(name="look", parameters=JsonText('{"type":"object","anyOf":[{"properties":{"a":{}}}]}')),),
     *(
         (RawTool(json=JsonText(json)),)
         for json in (
@@ -132,6 +134,7 @@ EXTRAS: tuple[tuple[str, str], ...] = (
     ("generationConfig", '{"maxOutputTokens":3}'),
     ("google", '{"x_note":1,"responseMimeType":"text/plain"}'),
     ("extra_body", '{"google":{"x_note":1}}'),
+    ("toolConfig", '{"functionCallingConfig":{"mode":"ANY"}}'),
     ("web_search_options", '{"search_context_size":"low"}'),
     ("p", "0.5"),
     ("k", "5"),
@@ -191,6 +194,7 @@ def brief() -> Iterator[ChatRequest]:
     for name, json in EXTRAS:
         extra: Extra = ((name, JsonText(json)),)
         yield replace(CHAT, extra=extra)
+        yield replace(CHAT, extra=extra, tools=(LOOK,), tool_choice=CHOICES[2])
         yield replace(CHAT, extra=extra, sampling=ALL_KNOBS, user="u1", metadata=METADATA, response_format=FORMATS[2])
         yield replace(CHAT, extra=extra, response_format=FORMATS[1], stream=True)
     yield replace(CHAT, audio=JsonText('{"voice":"alloy","format":"pcm16"}'))

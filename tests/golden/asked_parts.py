@@ -36,7 +36,7 @@ TURNS = (HELLO, CALLED, RESULT)
 PARTS: tuple[Part, ...] = (
     TextPart(text="Hi", extra=EXTRA),
     TextPart(text="Hi", extra=MARK),
-    TextPart(text=" "),
+    TextPart(text=" ", extra=MARK),
     ImagePart(url="https://x.example/a.png"),
     ImagePart(url="gs://bucket/a.png", detail="low"),
     ImagePart(url="ftp://x.example/a.png", detail="auto"),
@@ -59,6 +59,7 @@ PARTS: tuple[Part, ...] = (
     RefusalPart(text="No", extra=EXTRA),
     ThinkingPart(text="Hm"),
     ThinkingPart(text="Hm", signature="c2ln", extra=EXTRA),
+    ThinkingPart(text="Hm", signature="EhAKBAgBGAJzaWduZWQgYnkgQ2xhdWRl"),
     ThinkingPart(redacted_data="c2VjcmV0"),
     RawPart(json=JsonText('{"type":"hologram","hologram":{}}')),
     RawPart(json=JsonText('{"type":"video_url","video_url":{"url":"https://x.example/a.mp4"}}')),
@@ -74,6 +75,7 @@ CALLS: tuple[ToolCall | RawToolCall, ...] = (
     ToolCall(id="call_1", name="look", arguments="", extra=EXTRA),
     ToolCall(id="call_1", name="look", arguments="{}", extra=MARK),
     RawToolCall(json=JsonText('{"type":"hologram"}')),
+    RawToolCall(json=JsonText('{"type":"custom"}')),
     RawToolCall(json=JsonText('{"type":"custom","id":"c","custom":{"name":"sing","input":"la"}}')),
     RawToolCall(json=JsonText('{"type":"function","id":"c","function":{"name":"look","arguments":"{}","x":1}}')),
 )
@@ -84,6 +86,7 @@ MESSAGES: tuple[Message, ...] = (
     *(Message(role=role, content=plain_text("Hi"), name="Ada", extra=EXTRA) for role in ROLES),
     *(Message(role=role, content=plain_text("Hi"), extra=MARK) for role in ROLES),
     Message(role="user"),
+    Message(role="user", extra=MARK),
     Message(role="assistant"),
     Message(role="assistant", content=plain_text("To go on with ")),
     Message(role="assistant", refusal="No", audio=JsonText('{"id":"a"}')),
@@ -123,6 +126,8 @@ def chats() -> Iterator[ChatRequest]:
     )
     yield _chat(HELLO, *(Message(role="user", content=(part,)) for part in PARTS if isinstance(part, ImagePart)))
     yield _chat(*TURNS)
+    yield _chat(*TURNS, HELLO)
+    yield _chat(*TURNS, Message(role="user", content=PARTS))
     yield _chat(Message(role="system", content=plain_text("Be brief")))
 
 

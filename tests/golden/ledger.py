@@ -17,7 +17,7 @@ from isthmusd.core.embedding import EmbeddingRequest
 
 LEDGER = Path(__file__).with_name("losses.toml")
 
-_PLACE = re.compile(r"\[\d+\]")
+_PLACE = re.compile(r"\[-?\d+\]")
 _HOLE = "{}"
 _KNOWN = frozenset(
     field.name

@@ -30,6 +30,8 @@ MODELS = {
         "us.amazon.nova-2-lite-v1:0",
         "cohere.command-r-plus-v1:0",
         "openai.gpt-oss-120b-1:0",
+        "mistral.mistral-large-2407-v1:0",
+        "qwen.qwen3-235b-a22b-2507-v1:0",
     ),
     "cohere": ("command-a-03-2025",),
     "gemini": ("gemini-2.5-flash", "gemini-3-pro-preview"),
@@ -48,6 +50,8 @@ DIFFERENCES: tuple[dict[str, object], ...] = (
     *({"thinking": thinking} for thinking in Thinking),
     *({"structured_output": means} for means in StructuredOutput),
     {"structured_output": StructuredOutput.TOOL, "thinking": Thinking.LEVEL, "refuses": _KNOBS},
+    {"thinking": Thinking.LEVEL, "thinking_off": ""},
+    {"accepts_system_prompt": False, "accepts_tool_call_ids": False},
     {"fetches": frozenset[str]()},
     {"refuses": _KNOBS},
 )
