@@ -75,6 +75,8 @@ class Profile:
     reads: tuple[str, ...] = ()
     """Beginnings of URLs that the target reads itself all the same: its own files, its vendor's sites."""
     thinking: Thinking = Thinking.BUDGET
+    lacks_efforts: frozenset[str] = frozenset()
+    """Words for how much to think that the model refuses, of those that its format has."""
     thinking_off: str = "disabled"
     """The word of Anthropic's `thinking` for none at all; empty: the model always thinks."""
     earlier_thinking: EarlierThinking = EarlierThinking.REASONING_CONTENT

@@ -128,6 +128,13 @@ def test_none_at_all_as_far_as_the_model_can(off: str, thinking: Any, effort: An
     assert (sent.body.get("thinking"), sent.body.get("output_config"), sent.losses) == (thinking, effort, losses)
 
 
+@pytest.mark.parametrize(("effort", "sent", "losses"), [("xhigh", "high", ["reasoning_effort"]), ("max", "max", [])])
+def test_effort_that_the_model_lacks_is_lowered(effort: str, sent: str, losses: list[str]) -> None:
+    asked = reasoned(replace(LEVEL, lacks_efforts=frozenset({"xhigh"})), effort=effort)
+
+    assert (asked.body["output_config"], asked.losses) == ({"effort": sent}, losses)
+
+
 def test_largest_budget_fits_the_least_that_thinking_models_can_write() -> None:
     sent = ask(replace(BUDGET, default_max_tokens=32000), reasoning_effort="max")
 

@@ -27,6 +27,15 @@ def test_how_claude_is_told_not_to_think(host: str, model: str, off: str) -> Non
     assert (off == "disabled") or {"temperature", "tool_choice"} <= profile.refuses
 
 
+@pytest.mark.parametrize("host", ["anthropic", "vertex"])
+@pytest.mark.parametrize(
+    ("model", "lacking"),
+    [("claude-opus-4-6", {"xhigh"}), ("claude-sonnet-4-6", {"xhigh"}), ("claude-opus-4-7", set[str]())],
+)
+def test_the_fifth_effort_came_later_than_the_others(host: str, model: str, lacking: set[str]) -> None:
+    assert CATALOG[host].serving(model).profile.lacks_efforts == lacking
+
+
 @pytest.mark.parametrize(("model", "limit"), [("claude-3-5-haiku@20241022", 8192), ("claude-3-haiku@20240307", 4096)])
 def test_older_models_of_claude_on_vertex_do_not_think_and_write_less(model: str, limit: int) -> None:
     profile = CATALOG["vertex"].serving(model).profile

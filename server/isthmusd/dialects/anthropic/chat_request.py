@@ -54,8 +54,7 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     extra = notes.carried(request.extra, (*_PASSING, *_READ), "", NO_SUCH_FIELD)
     native = dict(extra)
     conversation = _conversation(request, profile, notes)
-    thinking = ThinkingWriter(mode=profile.thinking, off=profile.thinking_off, notes=notes)
-    thought = thinking.write(request.reasoning, native.get("thinking"))
+    thought = ThinkingWriter(profile=profile, notes=notes).write(request.reasoning, native.get("thinking"))
     if conversation.answers_unthinking:
         thought = without_thinking(thought, notes)
     tools = ToolWriter(profile=profile, notes=notes).write(request.tools)

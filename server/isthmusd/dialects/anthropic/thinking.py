@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from isthmusd.core.chat import JsonText, Reasoning
-from isthmusd.core.profile import Thinking
+from isthmusd.core.profile import Profile, Thinking
 from isthmusd.dialects.anthropic.notes import Notes
 
 MIN_BUDGET = 1024
@@ -25,6 +25,8 @@ LEVELS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "x
 """OpenAI's words for effort to Anthropic's."""
 
 _OFF = "none"
+_ORDINARY = "high"
+"""Every model with levels has it, and takes it unasked."""
 _EFFORT = "reasoning_effort"
 
 
@@ -52,9 +54,7 @@ class Thought:
 class ThinkingWriter:
     """Writes the thinking of one request."""
 
-    mode: Thinking
-    off: str
-    """Anthropic's word for not thinking, of models that can be told so."""
+    profile: Profile
     notes: Notes
 
     def write(self, reasoning: Reasoning | None, native: JsonText | None) -> Thought:
@@ -63,14 +63,14 @@ class ThinkingWriter:
             return self._native(reasoning or Reasoning(), native)
         if reasoning is None:
             return Thought()
-        match self.mode:
+        match self.profile.thinking:
             case Thinking.NONE:
                 thought = self._none(reasoning)
             case Thinking.BUDGET:
                 thought = self._budget(reasoning)
             case Thinking.LEVEL:
                 thought = self._level(reasoning)
-        if reasoning.include and not thought.on and self.mode is not Thinking.NONE:
+        if reasoning.include and not thought.on and self.profile.thinking is not Thinking.NONE:
             self.notes.lose("reasoning.include", "no thinking was asked for that could be shown")
         return thought
 
@@ -83,7 +83,7 @@ class ThinkingWriter:
             if value is not None:
                 self.notes.lose(f"reasoning.{name}", "'thinking' says it in Anthropic's own words")
         effort = None
-        if self.mode is Thinking.LEVEL:
+        if self.profile.thinking is Thinking.LEVEL:
             effort = self._word(reasoning.effort)
         elif reasoning.effort is not None:
             self.notes.lose(_EFFORT, "'thinking' says it in Anthropic's own words")
@@ -137,8 +137,8 @@ class ThinkingWriter:
 
     def _off(self) -> Thought:
         """Later models think unless told not to, and some whatever they are told."""
-        if self.off:
-            return Thought(config={"type": self.off})
+        if self.profile.thinking_off:
+            return Thought(config={"type": self.profile.thinking_off})
         self.notes.lose(_EFFORT, "the model always thinks: it is told to think little")
         return Thought(effort=LEVELS["minimal"], on=True)
 
@@ -148,6 +148,9 @@ class ThinkingWriter:
         word = LEVELS.get(effort)
         if word is None:
             self.notes.lose(_EFFORT, f"Anthropic has no effort {effort!r}")
+        elif word in self.profile.lacks_efforts:
+            self.notes.lose(_EFFORT, f"the model has no effort {word!r}: lowered to {_ORDINARY!r}")
+            return _ORDINARY
         return word
 
 
