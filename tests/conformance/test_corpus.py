@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import grpc
 import pytest
@@ -80,23 +78,8 @@ def prepare(case: Case, pair: Pair) -> int:
 def check(case: Case, outcome: Outcome, pair: Pair, start: int) -> None:
     sees_usage = outcome.protocol == "grpc" or case.asks_usage
     found = differences(case.expect, outcome, sees_usage=sees_usage)
-    sent = [received.json() for received in pair.provider.requests[start:]]
-    found += _sent_differences(case if outcome.protocol == "http" else _as_typed(case), sent)
+    found += _sent_differences(case, [received.json() for received in pair.provider.requests[start:]])
     assert not found, "\n".join(found)
-
-
-def _as_typed(case: Case) -> Case:
-    """The contract has one form for a refusal, where OpenAI has a part and a member."""
-    messages = [_with_refusal_member(message) for message in case.request.get("messages", ())]
-    return replace(case, request={**case.request, "messages": messages}) if messages else case
-
-
-def _with_refusal_member(message: dict[str, Any]) -> dict[str, Any]:
-    match message.get("content"):
-        case [{"type": "refusal", "refusal": str(text)}]:
-            return {**message, "content": None, "refusal": text}
-        case _:
-            return message
 
 
 def _sent_differences(case: Case, sent: list[dict[str, object]]) -> list[str]:
