@@ -118,8 +118,11 @@ class Reader:
         match piece:
             case ast.Constant(value=str(text)):
                 yield text
-            case ast.FormattedValue(value=ast.Name(id=name)) if name not in _bound(module.scopes.get(at)):
-                yield str(getattr(module.loaded, name))
+            case ast.FormattedValue(value=ast.Name(id=name), conversion=how) if name not in _bound(
+                module.scopes.get(at)
+            ):
+                constant = getattr(module.loaded, name)
+                yield repr(constant) if how == ord("r") else str(constant)
             case _:
                 yield HOLE
 

@@ -50,7 +50,7 @@ DIFFERENCES: tuple[dict[str, object], ...] = (
     *({"thinking": thinking} for thinking in Thinking),
     *({"structured_output": means} for means in StructuredOutput),
     {"structured_output": StructuredOutput.TOOL, "thinking": Thinking.LEVEL, "refuses": _KNOBS},
-    {"thinking": Thinking.LEVEL, "thinking_off": ""},
+    {"thinking": Thinking.LEVEL, "thinking_off": "", "lacks_efforts": frozenset({"xhigh"})},
     {"accepts_system_prompt": False, "accepts_tool_call_ids": False},
     {"fetches": frozenset[str]()},
     {"refuses": _KNOBS},
@@ -126,5 +126,7 @@ def _asked(dialect: str, operation: Operation) -> Iterator[tuple[Request, str, P
         case Operation.COMPLETION:
             yield from product(asked.completions(), MODELS[dialect], (*made, *known))
         case _:
-            yield from product(asked.chats(), MODELS[dialect], made)
-            yield from product(asked.brief(), MODELS[dialect], known)
+            first, *others = MODELS[dialect]
+            yield from product(asked.chats(), [first], made)
+            yield from product(asked.chats(), others, made[:6])
+            yield from product(asked.brief(), [first], known)
