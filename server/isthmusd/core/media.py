@@ -157,7 +157,14 @@ def _read_data_url(url: str, kind: str, place: str) -> Fetched:
 
 
 def _must_be_fetched(url: str, kind: str, profile: Profile) -> bool:
-    return kind not in profile.fetches and _scheme(url) in {"http", "https"} and not url.startswith(profile.reads)
+    match _scheme(url):
+        case "https":
+            is_fetched = kind in profile.fetches
+        case "http":
+            is_fetched = kind in profile.fetches and profile.fetches_plain_http
+        case _:
+            return False
+    return not is_fetched and not url.startswith(profile.reads)
 
 
 def _kind(part: ImagePart | FilePart) -> str:

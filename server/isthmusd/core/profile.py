@@ -72,6 +72,8 @@ class Profile:
     structured_output: StructuredOutput = StructuredOutput.NATIVE
     fetches: frozenset[str] = frozenset({"image", "file"})
     """Kinds of parts whose URL the target fetches itself; others are sent as bytes."""
+    fetches_plain_http: bool = True
+    """False: it fetches by HTTPS only."""
     reads: tuple[str, ...] = ()
     """Beginnings of URLs that the target reads itself all the same: its own files, its vendor's sites."""
     thinking: Thinking = Thinking.BUDGET

@@ -175,3 +175,12 @@ def test_data_urls_of_rarer_forms_are_read_for_every_target(url: str, content: b
 )
 def test_broken_data_urls_are_refused(url: str, reason: str) -> None:
     assert refused(ImagePart(url=url)) == reason
+
+
+def test_plain_http_is_fetched_for_targets_that_take_https_only() -> None:
+    content = tuple(ImagePart(url=f"{scheme}://example.com/a.png") for scheme in ("http", "https", "gs"))
+    request = ChatRequest(model="m", messages=(Message(role="user", content=content),))
+
+    found = remote_parts(request, Profile(fetches_plain_http=False))
+
+    assert [part.url for part in found] == ["http://example.com/a.png"]

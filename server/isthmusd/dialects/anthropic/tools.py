@@ -6,7 +6,7 @@ Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -14,6 +14,7 @@ from isthmusd.core.chat import FunctionTool, JsonText, RawTool, Tool
 from isthmusd.core.profile import Profile
 from isthmusd.dialects.anthropic.notes import NO_SUCH_FIELD, Notes
 from isthmusd.dialects.anthropic.schema import fitted
+from isthmusd.dialects.anthropic.strictness import StrictBudget
 from isthmusd.framing.fields import drop_none, json_text
 
 _TOOL_MEMBERS = (
@@ -72,6 +73,7 @@ class ToolWriter:
 
     profile: Profile
     notes: Notes
+    budget: StrictBudget = field(default_factory=StrictBudget)
 
     def write(self, tools: tuple[Tool, ...]) -> list[Written]:
         """Write what can be written."""
@@ -87,10 +89,7 @@ class ToolWriter:
 
     def _function(self, tool: FunctionTool, path: str) -> Written:
         kept = self.notes.carried(tool.extra, _TOOL_MEMBERS, path, NO_SUCH_FIELD)
-        strict = tool.strict or None
-        if strict and not self.profile.takes_schemas:
-            self.notes.lose(f"{path}.function.strict", "the model cannot be held to a schema")
-            strict = None
+        strict = self._strict(tool, f"{path}.function.strict") or None
         members = {
             "name": tool.name,
             "description": tool.description,
@@ -99,11 +98,21 @@ class ToolWriter:
         }
         return Written(name=tool.name, json=drop_none(members, kept))
 
+    def _strict(self, tool: FunctionTool, path: str) -> bool:
+        if not tool.strict:
+            return False
+        if not self.profile.takes_schemas:
+            self.notes.lose(path, "the model cannot be held to a schema")
+            return False
+        if not self.budget.spend(tool.parameters or _NO_PARAMETERS):
+            self.notes.lose(path, "Anthropic holds a model to so many and so loose schemas only")
+            return False
+        return True
+
     def _schema(self, parameters: JsonText | None, path: str, strict: bool) -> msgspec.Raw:
         """Anthropic demands an object's schema that says so."""
         text = (parameters or "").strip()
-        if text in ("", "null"):
-            return msgspec.Raw(_NO_PARAMETERS)
+        text = _NO_PARAMETERS if text in ("", "null") else text
         try:
             members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except msgspec.DecodeError:
