@@ -91,10 +91,6 @@ def test_blank_texts_are_left_out_and_so_are_turns_that_say_nothing() -> None:
     assert body.losses == {}
 
 
-def test_nothing_at_all_is_an_empty_conversation() -> None:
-    assert sent(user("")).body == {"messages": []}
-
-
 def test_a_turn_keeps_thinking_text_and_calls_in_order() -> None:
     turn = Message(
         role="assistant",

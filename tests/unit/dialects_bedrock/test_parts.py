@@ -190,7 +190,7 @@ def test_a_video_by_url_is_lost() -> None:
 def test_models_that_do_not_sign_take_thinking_as_it_is() -> None:
     turn = Message(role="assistant", content=(ThinkingPart(text="hm"), ThinkingPart(text=""), TextPart(text="yes")))
 
-    body = sent(user("hi"), turn, model=GPT)
+    body = sent(user("hi"), turn, user("so?"), model=GPT)
 
     assert body.body["messages"][1]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "hm"}}},

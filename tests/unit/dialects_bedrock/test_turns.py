@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from isthmusd.core.chat import FilePart, FunctionTool, ImagePart, JsonText, Message, RawPart, TextPart, ToolCall
+from isthmusd.core.profile import Profile, Thinking
 
 from tests.unit.dialects_bedrock.requests import CLAUDE, GPT, LLAMA, NOVA, said, sent, user
 
@@ -75,8 +76,12 @@ def test_a_mark_without_anything_to_mark_is_lost() -> None:
 
     written = sent(blank, said("assistant", "b"), Message(role="user", content=(TextPart(text=""),), extra=MARK))
 
-    assert [turn["content"] for turn in written.body["messages"]] == [[{"text": "a"}], [{"text": "b"}]]
-    assert list(written.losses) == ["messages[0].content[0].cache_control", "messages[2].cache_control"]
+    assert [turn["content"] for turn in written.body["messages"]] == [[{"text": "a"}], [{"text": "b"}], [{"text": "."}]]
+    assert list(written.losses) == [
+        "messages[0].content[0].cache_control",
+        "messages[2].cache_control",
+        "messages[2]",
+    ]
 
 
 def test_a_point_at_the_head_of_a_turn_is_lost_and_two_are_one() -> None:
@@ -188,3 +193,31 @@ def test_long_histories_take_no_longer_than_they_are_long() -> None:
 
     assert len({block["toolUse"]["toolUseId"] for block in written[1]}) == many
     assert len({block["document"]["name"] for block in written[0][1:]}) == many
+
+
+@pytest.mark.parametrize(
+    ("model", "profile", "asked"),
+    [
+        (CLAUDE, Profile(), False),
+        (CLAUDE, Profile(thinking=Thinking.LEVEL), True),
+        (LLAMA, Profile(), True),
+        (NOVA, Profile(), True),
+    ],
+)
+def test_models_that_answer_the_user_only_are_asked_to_continue(model: str, profile: Profile, asked: bool) -> None:
+    written = sent(user("hi"), said("assistant", "Well"), model=model, profile=profile)
+
+    assert written.body["messages"][2:] == ([{"role": "user", "content": [{"text": "Continue."}]}] if asked else [])
+    assert list(written.losses) == (["messages"] if asked else [])
+
+
+def test_calls_without_results_are_for_bedrock_to_judge() -> None:
+    assert len(contents(user("hi"), CALLED, model=LLAMA)) == 2
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_an_empty_text_is_a_question_too(blank: str) -> None:
+    written = sent(user(blank))
+
+    assert written.body["messages"] == [{"role": "user", "content": [{"text": "."}]}]
+    assert list(written.losses) == ["messages"]

@@ -109,10 +109,18 @@ def test_an_unknown_profile_is_an_error_that_names_the_nearest() -> None:
             "bedrock",
             "arn:aws:bedrock:eu:1:inference-profile/eu.anthropic.claude-sonnet-5-v1:0",
             "level",
-            set[str](),
+            {"temperature", "top_p", "top_k"},
+            None,
+        ),
+        (
+            "bedrock",
+            "global.anthropic.claude-haiku-5-5-v1:0",
+            "level",
+            {"temperature", "top_p", "top_k", "tool_choice"},
             None,
         ),
         ("bedrock", "anthropic.claude-3-7-sonnet-20250219-v1:0", "budget", set[str](), None),
+        ("bedrock", "anthropic.claude-3-5-haiku-20241022-v1:0", "none", set[str](), None),
     ],
 )
 def test_what_is_known_of_claude(

@@ -19,7 +19,7 @@ from isthmusd.core.chat import (
     Reasoning,
     TextFormat,
 )
-from isthmusd.core.profile import Profile
+from isthmusd.core.profile import Profile, Thinking
 from isthmusd.core.request import Loss
 from isthmusd.dialects.base import Encoded
 from isthmusd.dialects.bedrock.families import family_of
@@ -59,6 +59,9 @@ def encode_chat_request(request: ChatRequest, model: str, profile: Profile) -> E
     """Write a chat request for the upstream model name `model`."""
     losses: list[Loss] = []
     family = family_of(model)
+    if profile.thinking is Thinking.LEVEL:
+        # Nor do Claude's models since 4.6: "The conversation must end with a user message."
+        family = replace(family, continues=False)
     conversation = encode_conversation(request.messages, family, losses)
     tooling = encode_tools(request, conversation, family, profile, losses)
     limit = limit_of(request.sampling, profile)

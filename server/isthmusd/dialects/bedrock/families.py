@@ -55,6 +55,8 @@ class Family:
     """Takes cache points among the messages and instructions."""
     caches_tools: bool = False
     """Takes them among the tools, beside calls and results, and told how long to keep what they mark."""
+    continues: bool = False
+    """Goes on with a turn of its own that the conversation ends with; others answer the user's only."""
     beside_results: frozenset[str] | None = None
     """Kinds of blocks that may share a turn with results of tools; None: any."""
 
@@ -66,6 +68,7 @@ _CLAUDE = Family(
     # https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
     caches=True,
     caches_tools=True,
+    continues=True,
     # https://github.com/pydantic/pydantic-ai/pull/6098
     beside_results=frozenset({"text", "image", "guardContent", "searchResult"}),
     schemas_may_branch=False,

@@ -69,7 +69,7 @@ class _MessageWriter:
             case "tool":
                 self.conversation.add("user", self._result(message, path))
             case _:
-                self.conversation.add("user", self._marked(self._content(message, path), message.extra, path))
+                self._user(message, path)
 
     def _lose_beside(self, message: Message, role: str | None, path: str) -> None:
         reasons = {
@@ -87,6 +87,13 @@ class _MessageWriter:
 
     def _marked(self, blocks: list[Block], extra: Extra, path: str) -> list[Block]:
         return blocks + self._parts.points(extra, path, blocks)
+
+    def _user(self, message: Message, path: str) -> None:
+        blocks = self._marked(self._content(message, path), message.extra, path)
+        if not blocks and self.conversation.turns[-1:] and self.conversation.turns[-1].role == "assistant":
+            self._losses.append(Loss(field=path, reason="Bedrock refuses turns that say nothing: a full stop was sent"))
+            blocks = list[Block]([{"text": FILLER}])
+        self.conversation.add("user", blocks)
 
     def _system(self, message: Message, path: str) -> None:
         blocks = self._marked(self._content(message, path), message.extra, path)

@@ -18,6 +18,9 @@ from isthmusd.dialects.bedrock.marks import Block
 FILLER = "."
 """Says as little as a turn can: Converse refuses blank ones."""
 
+CONTINUE = "Continue."
+"""Asks for what follows a text that the model does not continue unasked."""
+
 RESULT = "toolResult"
 _CALLS = ("toolUse", RESULT)
 _POINT = "cachePoint"
@@ -75,23 +78,27 @@ class Conversation:
             turn.content = _with_points_settled(turn, family, losses)
             if turn.has("document") and not turn.has("text"):
                 turn.content.insert(0, {"text": FILLER})
-        self._close(losses)
+        self._close(family, losses)
 
     def written(self) -> list[Block]:
         """Give the turns as Converse has them."""
         return [{"role": turn.role, "content": turn.content} for turn in self.turns]
 
     def _open(self, losses: list[Loss]) -> None:
-        if not self.turns and self.system:
-            # Instructions alone are a question to OpenAI's models.
+        if not self.turns:
+            # Instructions alone are a question to OpenAI's models, and so is an empty text.
             self.turns.append(Turn("user", [{"text": FILLER}]))
             losses.append(Loss(field="messages", reason="Bedrock wants a user's turn: an empty one was added"))
         elif self.turns[:1] and self.turns[0].role == "assistant":
             self.turns.insert(0, Turn("user", [{"text": FILLER}]))
             losses.append(Loss(field="messages", reason="Bedrock wants the user's turn first: one was added"))
 
-    def _close(self, losses: list[Loss]) -> None:
+    def _close(self, family: Family, losses: list[Loss]) -> None:
         match self.turns:
+            case [*_, Turn(role="assistant") as last] if not family.continues and not last.has("toolUse"):
+                reason = "the model answers the user's turns only: it was asked to continue"
+                losses.append(Loss(field="messages", reason=reason))
+                self.turns.append(Turn("user", [{"text": CONTINUE}]))
             case [*_, Turn(role="assistant", content=[*_, {"text": str(text)} as last])] if text != text.rstrip():
                 reason = "models refuse white space at the end of a text to continue: it was left out"
                 losses.append(Loss(field="messages[-1].content", reason=reason))
