@@ -91,6 +91,7 @@ TOOLS: tuple[tuple[Tool, ...], ...] = (
     (LOOK,),
     (STRICT,),
     (LOOK, STRICT),
+    tuple(replace(STRICT, name=f"find_{number}") for number in range(25)),
     (FunctionTool(name="look", extra=EXTRA),),
     (FunctionTool(name="look", extra=MARK),),
     (FunctionTool(name="look", parameters=JsonText("true")),),
