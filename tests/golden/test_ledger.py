@@ -16,7 +16,6 @@ from tests.golden.loss_sites import HOLE, SERVER, sites
 from tests.golden.losses_page import REGENERATE, page
 from tests.golden.targets import Lost, losses
 
-
 TODO = f"write it into {LEDGER.name}, ask for it in asked.py or asked_parts.py, then run {REGENERATE}"
 
 
