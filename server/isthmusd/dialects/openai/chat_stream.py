@@ -29,6 +29,7 @@ from isthmusd.dialects.openai.chat_response import tool_call_id
 from isthmusd.dialects.openai.chunk_decoder import ChunkDecoder
 from isthmusd.dialects.openai.chunk_encoder import ChunkEncoder, Delta, unstarted
 from isthmusd.dialects.openai.content import decode_content
+from isthmusd.dialects.openai.plain_chunk import PlainChoice, plain_choices
 from isthmusd.dialects.openai.thinking import BLOCKS, encode_blocks, take_blocks, take_reasoning
 from isthmusd.dialects.openai.tools import arguments_of
 from isthmusd.framing.failures import answer_fault
@@ -38,7 +39,9 @@ from isthmusd.framing.fields import Fields, drop_none, json_text
 def chat_decoder(stamp: Stamp, profile: Profile) -> ChunkDecoder:
     """Make the decoder of one streamed chat answer."""
     reader = _DeltaReader(stamp)
-    return ChunkDecoder(reader.read, fallback_id=f"chatcmpl-{stamp.id}", stamp=stamp, profile=profile)
+    return ChunkDecoder(
+        reader.read, fallback_id=f"chatcmpl-{stamp.id}", stamp=stamp, profile=profile, read_plain=reader.read_plain
+    )
 
 
 def chat_encoder(stamp: Stamp, include_usage: bool) -> ChunkEncoder:
@@ -104,6 +107,43 @@ class _DeltaReader:
         extra: Extra = tuple((name, text) for name, text in delta.rest() if text != "null") + opaque
         if extra:
             events.append(RawDelta(choice=choice, extra=extra))
+        return events
+
+    def read_plain(self, data: bytes) -> list[tuple[int, list[Event]]] | None:
+        """Read a chunk that only goes on, to the events that `read` would give; None leaves it to `read`."""
+        choices = plain_choices(data)
+        if choices is None or not all(self._goes_on(choice) for choice in choices):
+            return None
+        return [(choice.index, self._go_on(choice)) for choice in choices]
+
+    def _goes_on(self, choice: PlainChoice) -> bool:
+        calls = choice.delta.tool_calls
+        if not calls:
+            return True
+        seen = self._progress.get(choice.index)
+        return seen is not None and all(call.index in seen.calls for call in calls)
+
+    def _go_on(self, plain: PlainChoice) -> list[Event]:
+        choice, delta = plain.index, plain.delta
+        seen = self._progress.get(choice)
+        if seen is None:
+            seen = self._progress[choice] = _Progress()
+        events: list[Event] = []
+        if delta.role and not seen.has_role:
+            seen.has_role = True
+            events.append(RoleDelta(choice=choice, role=delta.role))
+        if delta.reasoning_content:
+            seen.has_open_thinking = True
+            events.append(ThinkingDelta(choice=choice, text=delta.reasoning_content))
+        text = delta.content
+        if text is not None:
+            if text or not seen.has_text:
+                events.append(TextDelta(choice=choice, text=text))
+            seen.has_text = True
+        for call in delta.tool_calls or ():
+            if call.function.arguments:
+                index = seen.calls[call.index].index
+                events.append(ToolCallDelta(choice=choice, index=index, arguments=call.function.arguments))
         return events
 
     def _tool_calls(self, choice: int, delta: Fields, seen: _Progress, events: list[Event]) -> Extra:

@@ -26,6 +26,14 @@ DONE = b"[DONE]"
 ReadDelta = Callable[[int, Fields], list[Event]]
 """Takes the members of a choice that carry its delta."""
 
+ReadPlain = Callable[[bytes], list[tuple[int, list[Event]]] | None]
+"""Takes a chunk that only goes on: gives each choice's events, or None for a chunk with anything else in it."""
+
+
+def _never_plain(data: bytes) -> None:
+    del data
+
+
 _EMPTY = frozenset({"null", "{}"})
 
 _HOP_ONLY = "obfuscation"
@@ -35,10 +43,19 @@ _HOP_ONLY = "obfuscation"
 class ChunkDecoder:
     """StreamDecoder for chunked answers; `fallback_id` is for servers that send no id."""
 
-    def __init__(self, read_delta: ReadDelta, *, fallback_id: str, stamp: Stamp, profile: Profile) -> None:
+    def __init__(
+        self,
+        read_delta: ReadDelta,
+        *,
+        fallback_id: str,
+        stamp: Stamp,
+        profile: Profile,
+        read_plain: ReadPlain = _never_plain,
+    ) -> None:
         self.failure: UpstreamError | None = None
         self.ended = False
         self._read_delta = read_delta
+        self._read_plain = read_plain
         self._fallback_id = fallback_id
         self._stamp = stamp
         self._profile = profile
@@ -89,6 +106,12 @@ class ChunkDecoder:
             self.failure = ended_early()
 
     def _take(self, data: bytes, events: list[Event]) -> None:
+        plain = self._read_plain(data) if self._started else None
+        if plain is not None:
+            for index, found in plain:
+                self._choices.setdefault(index, {})
+                events += found
+            return
         if data.strip() == DONE:
             self._end(events)
             return

@@ -78,6 +78,9 @@ class ChunkEncoder:
     def feed(self, events: Sequence[Event]) -> bytes | None:
         """Write the chunks of some events."""
         chunks: list[bytes] = []
+        if len(events) == 1:
+            chunks = self._write(events[0], None, None)
+            return chunks[0] if chunks else None
         for place, event in enumerate(events):
             following = events[place + 1] if place + 1 < len(events) else None
             chunks += self._write(event, following, events[place - 1] if place else None)
@@ -169,6 +172,8 @@ def unstarted(stamp: Stamp, prefix: str) -> StreamStart:
 
 def _logprobs_of(following: Event | None, event: Event) -> JsonText | None:
     """Give the log probabilities that belong to a delta: those right after it, of the same choice."""
+    if following is None:
+        return None
     match following, event:
         case (
             LogprobsDelta(choice=choice, json=logprobs),
