@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.dialects_anthropic.sent import USER, turns
 from tests.unit.dialects_anthropic.test_messages import call, calling, result
 
 
-def test_odd_calls_of_plain_text_are_lost() -> None:
-    sent = turns(
-        USER, calling({"type": "custom", "id": "c"}, {"type": "function", "id": "a", "function": {"name": "f"}})
-    )
+@pytest.mark.parametrize("kind", ["custom", "novel"])
+def test_calls_that_name_nothing_are_lost(kind: str) -> None:
+    sent = turns(USER, calling({"type": kind, "id": "c"}, call("a")))
 
     assert [block["id"] for block in sent.body["messages"][1]["content"]] == ["a"]
     assert sent.losses == ["messages[1].tool_calls[0]"]
