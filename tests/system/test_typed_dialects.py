@@ -294,6 +294,7 @@ def test_errors_name_what_the_provider_said(typed_pair: Pair, client: isthmus.Cl
     failure, told = isthmus.error_of(refused.value), dict(refused.value.trailing_metadata())
     assert failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (failure.metadata["upstream_status"], failure.metadata["upstream_request_id"]) == ("429", "req_up")
+    assert (failure.retryable, failure.request_id) == (True, "mine")
     assert (failure.retry_after_s, told["retry-after"], told["x-should-retry"]) == (3.0, "3", "true")
     assert (told["x-isthmus-upstream-request-id"], told["x-request-id"]) == ("req_up", "mine")
 

@@ -7,10 +7,11 @@ from typing import TypeVar, cast
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 DETAILS_KEY = "grpc-status-details-bin"
+_SWITCH: Mapping[str | bytes | None, bool] = {"true": True, "false": False}
 
 _Detail = TypeVar("_Detail", bound=Message)
 
@@ -38,19 +39,25 @@ class Failure:
     domain: str = ""
     """Who gave the reason."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Facts about the reason: provider, upstream_status ..."""
+    """Facts about the reason: http_status, upstream_status ..."""
     retry_after_s: float | None = None
     """How long to wait before another try. None: the gateway did not say."""
+    retryable: bool | None = None
+    """Whether the same call may succeed when it is made again. None: the gateway did not say."""
     violations: tuple[Violation, ...] = ()
     """Fields that the gateway refuses."""
+    request_id: str = ""
+    """What to quote when the failure is reported. Empty: the gateway did not say."""
 
 
 def error_of(error: grpc.RpcError) -> Failure:
     """Read the code and the details of an error of either client."""
-    status = _status_of(_trailers_of(error))
+    trailers = dict(_trailers_of(error))
+    status = _status_of(trailers)
     reason = _detail(status, ErrorInfo()) or ErrorInfo()
     retry = _detail(status, RetryInfo())
     refused = _detail(status, BadRequest()) or BadRequest()
+    request = _detail(status, RequestInfo()) or RequestInfo()
     return Failure(
         code=error.code(),
         message=error.details() or "",
@@ -58,6 +65,8 @@ def error_of(error: grpc.RpcError) -> Failure:
         domain=reason.domain,
         metadata=dict(reason.metadata),
         retry_after_s=None if retry is None else retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9,
+        retryable=_SWITCH.get(trailers.get("x-should-retry")),
+        request_id=request.request_id,
         violations=tuple(Violation(field=own.field, description=own.description) for own in refused.field_violations),
     )
 
@@ -67,14 +76,12 @@ def _trailers_of(error: grpc.RpcError) -> Iterable[tuple[str, str | bytes]]:
     return cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
 
 
-def _status_of(trailers: Iterable[tuple[str, str | bytes]]) -> Status:
-    for key, value in trailers:
-        if key == DETAILS_KEY and isinstance(value, bytes):
-            try:
-                return Status.FromString(value)
-            except DecodeError:
-                break  # a proxy's, not ours: the code and the message still stand
-    return Status()
+def _status_of(trailers: Mapping[str, str | bytes]) -> Status:
+    packed = trailers.get(DETAILS_KEY)
+    try:
+        return Status.FromString(packed) if isinstance(packed, bytes) else Status()
+    except DecodeError:
+        return Status()  # a proxy's, not ours: the code and the message still stand
 
 
 def _detail(status: Status, empty: _Detail) -> _Detail | None:

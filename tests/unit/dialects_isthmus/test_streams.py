@@ -165,10 +165,11 @@ def test_thinking_that_is_redacted_in_part_ends_twice() -> None:
     )
 
 
-def test_logprobs_of_another_shape_stay_json() -> None:
+@pytest.mark.parametrize("operation", STREAMED)
+def test_logprobs_of_another_shape_stay_json(operation: Operation) -> None:
     event = LogprobsDelta(choice=1, json=JsonText('{"content":1}'))
 
-    assert feed(Operation.CHAT, event).events[0].raw_json.json == '{"logprobs":{"content":1}}'
+    assert feed(operation, event).events[0].raw_json.json == '{"logprobs":{"content":1}}'
 
 
 @pytest.mark.parametrize("operation", STREAMED)

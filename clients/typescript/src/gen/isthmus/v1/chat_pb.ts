@@ -128,6 +128,8 @@ export type ChatRequest = Message$1<"isthmus.v1.ChatRequest"> & {
 
   /**
    * JSON object merged last into what the provider gets, its members replacing others; `null` values are sent as such.
+   * Members that have a field here, under OpenAI's name, are translated like the field where the provider has another
+   * API; others must be the provider's own (`thinking`, `safetySettings`), or are named in `x-isthmus-losses`.
    * Empty: nothing.
    *
    * @generated from field: string extra_json = 15;
@@ -317,7 +319,8 @@ export type Message = Message$1<"isthmus.v1.Message"> & {
   toolCallId?: string | undefined;
 
   /**
-   * JSON object with the members of the message that have no field here, verbatim (annotations, say). Empty: none.
+   * JSON object with the members of the message that have no field here, verbatim: `annotations` and `citations` of an
+   * answer, its `images`, `extra_content` (Google's signature of a text). Send it back unchanged. Empty: none.
    *
    * @generated from field: string extra_json = 15;
    */
@@ -683,7 +686,8 @@ export type ToolCall = Message$1<"isthmus.v1.ToolCall"> & {
   type?: string | undefined;
 
   /**
-   * JSON object with the members of the call that have no field here, verbatim. Empty: none.
+   * JSON object with the members of the call that have no field here, verbatim: `extra_content`, say, with Google's
+   * signature of the call. Send it back unchanged. Empty: none.
    *
    * @generated from field: string extra_json = 15;
    */
