@@ -144,11 +144,15 @@ def endpoint_headers(endpoint: str | None) -> Pairs:
     return (("x-isthmus-endpoint", endpoint), ("x-bt-used-endpoint", endpoint)) if endpoint else ()
 
 
+LOSSES_LIMIT = 2000
+"""Characters as they are sent: the header is one of many that a client must take."""
+
+
 def losses_header(losses: tuple[Loss, ...]) -> Pairs:
     """List what could not be expressed, by field, in one header of bounded size."""
     if not losses:
         return ()
-    return (("x-isthmus-losses", printable(", ".join(loss.field for loss in losses)[:2000])),)
+    return (("x-isthmus-losses", printable(", ".join(loss.field for loss in losses))[:LOSSES_LIMIT]),)
 
 
 def printable(value: str) -> str:

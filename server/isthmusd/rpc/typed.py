@@ -16,8 +16,13 @@ from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.isthmus import name_provider, name_provider_of_stream
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.run import Gateway, run
-from isthmusd.rpc.call import Context, Reader
+from isthmusd.rpc.call import REQUEST_ID, Context, Reader
 from isthmusd.rpc.errors import MESSAGE_LIMIT, shortened, status_code, trailers
+
+METADATA_LIMIT = 6 * 1024
+"""Clients of the C core refuse an answer, at random, whose metadata exceed 8 KiB: one that is paid for already."""
+PAIR_OVERHEAD = 32
+"""What HTTP/2 counts for each header beside its name and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,26 @@ class TypedCalls:
 
 
 def metadata(arrival: Arrival, reply: Whole | Stream) -> list[tuple[str, str]]:
-    """Give the initial metadata of an answer: the same facts as the headers of the OpenAI surface."""
-    return [*request_metadata(arrival), *reply.headers]
+    """Give the initial metadata of an answer: the same facts as the headers of the OpenAI surface, as many as a client
+    takes, our own before the provider's."""
+    pairs = [*request_metadata(arrival), *reply.headers]
+    left, kept = METADATA_LIMIT, list[tuple[str, str]]()
+    for name, value in sorted(pairs, key=_is_providers):
+        size = len(name) + len(value) + PAIR_OVERHEAD
+        if size <= left:
+            left -= size
+            kept.append((name, value))
+    return kept
+
+
+def _is_providers(pair: tuple[str, str]) -> bool:
+    return not pair[0].startswith(("x-isthmus-", "x-bt-")) and pair[0] != REQUEST_ID
 
 
 def request_metadata(arrival: Arrival) -> list[tuple[str, str]]:
     """Give the metadata that says which call this answers."""
     request_id = request_id_of(arrival.headers)
-    return [("x-request-id", request_id)] if request_id else []
+    return [(REQUEST_ID, request_id)] if request_id else []
 
 
 @asynccontextmanager

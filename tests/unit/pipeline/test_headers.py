@@ -184,3 +184,12 @@ def test_losses_are_listed_by_field_within_bounds() -> None:
     assert losses_header(()) == ()
     assert losses_header(losses) == (("x-isthmus-losses", "logit_bias, messages[0].caf%C3%A9"),)
     assert len(losses_header((Loss(field="x" * 5000, reason="r"),))[0][1]) == 2000
+
+
+def test_names_of_losses_stay_within_bounds_however_they_are_written() -> None:
+    losses = tuple(Loss(field="é🌍" * 50, reason="") for _ in range(50))
+
+    ((_, value),) = losses_header(losses)
+
+    assert len(value) <= 2000
+    assert value.startswith("%C3%A9%F0%9F%8C%8D")

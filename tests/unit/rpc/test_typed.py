@@ -18,7 +18,7 @@ from isthmus.v1 import (
 )
 from isthmusd.core.record import EndReason
 
-from tests.fakes.answers import TEXT
+from tests.fakes.answers import TEXT, chat_body, whole
 from tests.unit.rpc.serving import refusal_of, serving
 
 MESSAGES = [chat_pb2.Message(role="user", parts=[chat_pb2.Part(text="hi")])]
@@ -160,3 +160,16 @@ async def test_a_slow_target_is_waited_for_in_silence() -> None:
 
     assert all(chunk.events for chunk in chunks)
     assert gateway.record.end is EndReason.COMPLETE
+
+
+async def test_headers_of_a_provider_leave_room_for_ours() -> None:
+    many = tuple((f"x-ratelimit-{place}", "v" * 100) for place in range(80))
+    answer = whole(chat_body("ok"), headers=many)
+    async with serving() as gateway:
+        gateway.provider.reply_always(answer)
+        call = chat_pb2_grpc.ChatServiceStub(gateway.channel).CreateChatCompletion(chat())
+        await call
+        metadata = dict(await call.initial_metadata())
+
+    assert {"x-request-id", "x-isthmus-upstream-request-id", "x-ratelimit-0"} <= metadata.keys()
+    assert sum(len(name) + len(value) + 32 for name, value in metadata.items()) < 7 * 1024
