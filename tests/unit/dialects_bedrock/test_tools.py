@@ -226,3 +226,13 @@ def test_tools_are_marked_for_the_cache_of_claude_only() -> None:
     assert written.body["toolConfig"]["tools"] == [spec("f")]
     assert list(written.losses) == ["tools[0].cache_control", "tools[1]"]
     assert len(sent(tools=(marked, point)).body["toolConfig"]["tools"]) == 3
+
+
+@pytest.mark.parametrize(
+    "model", ["anthropic.claude-3-5-sonnet-20241022-v2:0", "us.anthropic.claude-3-haiku-20240307-v1:0"]
+)
+def test_claude_s_older_models_cannot_be_told_to_call_one_tool_at_a_time(model: str) -> None:
+    written = sent(tools=(F,), parallel_tool_calls=False, model=model)
+
+    assert "additionalModelRequestFields" not in written.body
+    assert list(written.losses) == ["parallel_tool_calls"]

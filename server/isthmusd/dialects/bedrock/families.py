@@ -122,10 +122,13 @@ _FAMILIES = {
     "google": _OPEN,
     "writer": Family(knobs={}, thinking=ThinkingForm.NONE, signs_thinking=False),
 }
+_OLD_CLAUDE = re.compile(r"\bclaude-(?:3|v2|instant)\b")
+"""Refuse to be told so: https://github.com/anthropics/anthropic-sdk-python/issues/739"""
 _MAKER = re.compile(rf"(?:^|[./:])({'|'.join(_FAMILIES)})\.")
 
 
 def family_of(model: str) -> Family:
     """Give what is known of a model's maker."""
     found = _MAKER.search(model)
-    return DEFAULT if found is None else _FAMILIES[found.group(1)]
+    family = DEFAULT if found is None else _FAMILIES[found.group(1)]
+    return replace(family, serialises_tools=False) if _OLD_CLAUDE.search(model) else family
