@@ -169,11 +169,17 @@ def _values(path: str, setup: Setup, params: Mapping[str, str], signing: Signing
             hint = nearest(name, known) if known else "this provider has none."
             raise ConfigurationError(f"{path}.params.{name}: unknown param; {hint}")
         # Consoles show workspaces and resources as URLs, and that is what people paste.
-        value = text.strip().removeprefix("https://").rstrip("/")
+        value = text.strip().removeprefix("https://").rstrip("/").removesuffix(_rest_of_host(setup.base_url, name))
         if not VALUE.fullmatch(value):
             raise ConfigurationError(f"{path}.params.{name}: holds a character that addresses do not have")
         values[name] = value
     return values
+
+
+def _rest_of_host(base_url: str, name: str) -> str:
+    """Give what follows a placeholder in the host: `.openai.azure.com`."""
+    _, found, rest = base_url.partition(f"://{{{name}}}")
+    return rest.partition("/")[0] if found else ""
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

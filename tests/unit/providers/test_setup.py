@@ -36,6 +36,7 @@ def built(name: str, **options: Any) -> Provider:
             "https://aiplatform.eu.rep.googleapis.com/v1/projects/p-1/locations/eu",
         ),
         ("azure", {"resource": "mine"}, "https://mine.openai.azure.com/openai/v1"),
+        ("azure", {"resource": "https://mine.openai.azure.com/"}, "https://mine.openai.azure.com/openai/v1"),
         ("azure", {"resource": "mine", "api_version": "2024-10-21"}, "https://mine.openai.azure.com/openai"),
         ("databricks", {"workspace": "dbc-1.cloud.databricks.com"}, "https://dbc-1.cloud.databricks.com/serving-endpoints"),
         ("databricks", {"workspace": " https://adb-1.2.azuredatabricks.net/\n"}, "https://adb-1.2.azuredatabricks.net/serving-endpoints"),
