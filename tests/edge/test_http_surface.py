@@ -72,6 +72,7 @@ async def test_headers_of_the_gateway_cannot_be_sent_by_a_client(http: Http, gat
         "x-isthmus-int-surface": "grpc",
         "x-isthmus-int-authority": "evil.example",
         "x-isthmus-int-anything": "1",
+        "x-isthmus-int-length": "7",
         "grpc-timeout": "1m",
         "grpc-encoding": "bogus",
         "some-bin": "%%%",
@@ -86,9 +87,22 @@ async def test_headers_of_the_gateway_cannot_be_sent_by_a_client(http: Http, gat
     assert [value for key, value in arrived["metadata"] if key == "x-envoy-original-method"] == ["GET"]
     assert headers["x-isthmus-int-surface"] == "http"
     assert headers["x-isthmus-int-authority"] == gateway.grpc_target
+    assert headers.get("x-isthmus-int-length", "") == ""
     assert headers["x-kept"] == "yes"
     assert not {"x-envoy-retry-on", "x-http-code", "x-isthmus-int-anything", "x-isthmus-int-request-id"} & set(headers)
     assert not {"grpc-timeout", "grpc-encoding", "some-bin", "cookie"} & set(headers)
+
+
+async def test_the_length_that_a_body_declares_reaches_the_server(http: Http):
+    sized = await told(http, "POST", "/v1/files", data=b"12345", headers={"x-isthmus-int-length": "7"})
+
+    async def pieces():
+        yield b"12345"
+
+    chunked = await told(http, "POST", "/v1/files", data=pieces())
+
+    assert sized["headers"]["x-isthmus-int-length"] == "5"
+    assert chunked["headers"].get("x-isthmus-int-length", "") == ""
 
 
 @pytest.mark.parametrize(

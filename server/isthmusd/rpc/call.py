@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc.aio
 
+from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.request import Arrival, Operation, Surface
 from isthmusd.pipeline.identify import request_id_of
@@ -22,22 +23,31 @@ EDGE_PREFIXES = ("x-envoy-", "x-isthmus-int-")
 
 ORIGINAL_PATH, ORIGINAL_METHOD = "x-envoy-original-path", "x-envoy-original-method"
 AUTHORITY = "x-isthmus-int-authority"
+LENGTH = "x-isthmus-int-length"
 LEFT_WITHIN_S = 0.01
 """How long after the end of a request's messages its cancellation may come; measured: 1 to 35 turns of the loop."""
+CUT_WITHIN_S = 5.0
+"""The same where it is certain that it must come."""
 REQUEST_ID = "x-request-id"
 
 
-async def whole_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass the pieces of a request's body, and end only if its caller did.
+async def whole_body(
+    pieces: AsyncIterator[bytes], length: int | None = None, *, cut_within_s: float = CUT_WITHIN_S
+) -> AsyncIterator[bytes]:
+    """Pass the pieces of a request's body, and end only if its caller did. Raises InvalidRequest if he did not.
 
     grpcio ends the messages of a caller who left in the same way as those of one who has finished, and cancels the
-    call a moment later. Without waiting for that, half an upload looks whole to the provider.
+    call a moment later. Without waiting for that, half an upload looks whole to the provider. Where the caller declared
+    a `length`, in bytes, there is nothing to wait for.
     """
-    held = False
+    size = 0
     async for piece in pieces:
-        held = held or bool(piece)
+        size += len(piece)
         yield piece
-    if held:
+    if length is not None and size < length:
+        await asyncio.sleep(cut_within_s)
+        raise InvalidRequest("the body ended before the length that it declared; send it again")
+    if length is None and size:
         await asyncio.sleep(LEFT_WITHIN_S)
 
 
@@ -82,6 +92,12 @@ class Reader:
             authority=first(edge, AUTHORITY),
             started_at=self.clock.now(),
         )
+
+    def declared_length(self, context: Context) -> int | None:
+        """Give the length in bytes that the caller's HTTP request declared; None if it is chunked, or no HTTP."""
+        pairs = (context.invocation_metadata() or ()) if self.edge else ()
+        length = next((str(value) for key, value in pairs if key == LENGTH), "")
+        return int(length) if length.isascii() and length.isdigit() else None
 
     def _headers(self, context: Context) -> tuple[dict[str, list[str]], Headers]:
         """Split the metadata into the caller's and Envoy's. gRPC's names are lower-case."""

@@ -123,7 +123,8 @@ class OpenAISurface:
             return
 
         async def carry(context: Context, arrival: Arrival) -> bytes:
-            async with forward(self.gateway, arrival, whole_body(_pieces(opening, requests))) as forwarded:
+            body = whole_body(_pieces(opening, requests), self.reader.declared_length(context))
+            async with forward(self.gateway, arrival, body) as forwarded:
                 await context.send_initial_metadata(_metadata(arrival, forwarded.status, forwarded.headers))
                 await _write_forwarded(context, forwarded.content_type, forwarded.chunks)
                 return EMPTY
