@@ -63,6 +63,11 @@ def losses_of_completion(request: CompletionRequest) -> tuple[Loss, ...]:
     return tuple(Loss(field=name, reason=reason) for name, value in asked.items() if value not in (None, False))
 
 
+def blamed_on_prompt(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Name losses of the chats that were made by the field that the caller wrote."""
+    return tuple(replace(loss, field="prompt") if loss.field.startswith("messages") else loss for loss in losses)
+
+
 def completion_of(responses: Sequence[ChatResponse], stamp: Stamp) -> CompletionResponse:
     """Join the answers of `chats_of`, in the order of the prompts."""
     choices: list[CompletionChoice] = []

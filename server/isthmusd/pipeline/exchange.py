@@ -247,13 +247,15 @@ def _completion_by_chat(sides: _Sides, request: CompletionRequest) -> Exchange:
     # Several prompts are several chats: they are asked whole and replayed, since their streams cannot be one stream.
     streams = sides.inbound.peeked.stream and len(chats) == 1
     stamp = sides.stamp
+    written = (sides.encode(chat, streams) for chat in chats)
+    encoded = tuple(replace(one, losses=bridging.blamed_on_prompt(one.losses)) for one in written)
     return sides.exchange(
         _Bridge(
             join=lambda responses: bridging.completion_of(responses, stamp),
             mapper=lambda: partial(bridging.CompletionOfChats(1, request.sampling.n or 1, stamp).feed, 0),
             losses=bridging.losses_of_completion(request),
         ),
-        tuple(sides.encode(chat, streams) for chat in chats),
+        encoded,
         streams,
     )
 

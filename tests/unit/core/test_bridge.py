@@ -7,6 +7,7 @@ from isthmusd.core.bridge import (
     MAX_PROMPTS,
     ChatOfCompletion,
     CompletionOfChats,
+    blamed_on_prompt,
     chat_of_completion,
     chats_of,
     completion_of,
@@ -45,6 +46,7 @@ from isthmusd.core.events import (
     ThinkingDelta,
     UsageReport,
 )
+from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
 
 STAMP = Stamp(id="abc", created_at=9)
@@ -91,6 +93,12 @@ def answer(*texts: str, usage: Usage | None) -> ChatResponse:
         for index, text in enumerate(texts)
     )
     return ChatResponse(id="x", model="up", created_at=1, choices=choices[::-1], usage=usage)
+
+
+def test_losses_of_the_message_are_the_prompt_s() -> None:
+    losses = (Loss(field="messages[0].content", reason="r"), Loss(field="n", reason="s"))
+
+    assert blamed_on_prompt(losses) == (Loss(field="prompt", reason="r"), Loss(field="n", reason="s"))
 
 
 def test_answers_are_joined_in_the_order_of_the_prompts() -> None:
