@@ -251,6 +251,7 @@ async def test_losses_are_told_as_they_are_over_http(typed_pair: Pair, client: i
 
     told = dict(call.initial_metadata())
     assert told["x-isthmus-losses"] == http.headers["x-isthmus-losses"]
+    assert dict(call.trailing_metadata())["x-isthmus-losses"] == told["x-isthmus-losses"]
     assert set(told["x-isthmus-losses"].split(", ")) == {"logit_bias", "frequency_penalty"}
     assert told["x-isthmus-endpoint"] == "ours"
 

@@ -21,6 +21,7 @@ from isthmusd.rpc.errors import MESSAGE_LIMIT, shortened, status_code, trailers
 
 METADATA_LIMIT = 6 * 1024
 """Clients of the C core refuse an answer, at random, whose metadata exceed 8 KiB: one that is paid for already."""
+LOSSES = "x-isthmus-losses"
 PAIR_OVERHEAD = 32
 """What HTTP/2 counts for each header beside its name and value."""
 
@@ -38,7 +39,7 @@ class TypedCalls:
         async with answering(context, arrival), run(self.gateway, arrival) as reply:
             match reply:
                 case Whole():
-                    await context.send_initial_metadata(metadata(arrival, reply))
+                    await _begin(context, arrival, reply)
                     name_provider(reply.body, reply.provenance.provider or "")
                     return reply.body
                 case Stream():
@@ -50,7 +51,7 @@ class TypedCalls:
         async with answering(context, arrival), run(self.gateway, arrival) as reply:
             match reply:
                 case Stream():
-                    await context.send_initial_metadata(metadata(arrival, reply))
+                    await _begin(context, arrival, reply)
                     unnamed = True
                     async for piece in reply.pieces:
                         if unnamed:
@@ -59,6 +60,14 @@ class TypedCalls:
                         await context.write(piece)
                 case Whole():
                     raise Bug("a stream was asked for")
+
+
+async def _begin(context: Context, arrival: Arrival, reply: Whole | Stream) -> None:
+    """Send what precedes an answer. Losses are told at its end too, where callers look who read the answer first."""
+    losses = [pair for pair in reply.headers if pair[0] == LOSSES]
+    if losses:
+        context.set_trailing_metadata(losses)
+    await context.send_initial_metadata(metadata(arrival, reply))
 
 
 def metadata(arrival: Arrival, reply: Whole | Stream) -> list[tuple[str, str]]:
