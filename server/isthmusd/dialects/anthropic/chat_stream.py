@@ -9,13 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from isthmusd.core.call import Stamp
-from isthmusd.core.errors import Garbled, UpstreamError
+from isthmusd.core.errors import Garbled
 from isthmusd.core.events import Event
 from isthmusd.dialects.anthropic.answer import AnswerReader
 from isthmusd.dialects.anthropic.errors import decode_stream_error
-from isthmusd.framing.failures import answer_fault, ended_early
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields, json_text
-from isthmusd.framing.sse import SseReader
+from isthmusd.framing.sse_decoder import SseDecoder
 
 _NO_RAW = msgspec.Raw(b"")
 _EMPTY = msgspec.Raw(b"{}")
@@ -39,45 +39,13 @@ class _StreamEvent(msgspec.Struct):
 _EVENT = msgspec.json.Decoder(_StreamEvent)
 
 
-class EventDecoder:
+class EventDecoder(SseDecoder):
     """StreamDecoder for Anthropic's named events. The name stands in the data as well, and only that one counts."""
 
     def __init__(self, stamp: Stamp) -> None:
-        self.failure: UpstreamError | None = None
-        self.ended = False
-        self._sse = SseReader()
+        super().__init__()
         self._answer = AnswerReader(stamp)
         self._started = False
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take bytes of the provider, give the events that they complete."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        for event in self._sse.feed(data):
-            if event.data:
-                self._take(event.data, events)
-                if self._over:
-                    return events
-        self.failure = self._sse.failure
-        return events
-
-    def close(self) -> list[Event]:
-        """Judge a body that ended without `message_stop`."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        last = self._sse.close()
-        if last is not None:
-            self._take(last.data, events)
-        # An event whose empty line is missing counts if it is whole; else it was cut.
-        if not self.ended and (self.failure is None or isinstance(self.failure, Garbled)):
-            self.failure = ended_early()
-        return events
-
-    @property
-    def _over(self) -> bool:
-        return self.ended or self.failure is not None
 
     def _take(self, data: bytes, events: list[Event]) -> None:
         try:

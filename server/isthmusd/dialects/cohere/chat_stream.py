@@ -11,7 +11,7 @@ import msgspec
 from isthmusd.core import events as hub
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import JsonText
-from isthmusd.core.errors import Garbled, UpstreamError
+from isthmusd.core.errors import Garbled
 from isthmusd.core.events import Event
 from isthmusd.dialects.cohere.answer import Answer, arguments_of, call_id, may_be_null
 from isthmusd.dialects.cohere.chunks import (
@@ -35,23 +35,21 @@ from isthmusd.dialects.cohere.errors import unfinished
 from isthmusd.dialects.cohere.finish import finish
 from isthmusd.dialects.cohere.logprobs import Item, openai_logprobs
 from isthmusd.dialects.cohere.usage import decode_usage
-from isthmusd.framing.failures import answer_fault, ended_early
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import json_text, kind_of
-from isthmusd.framing.sse import SseReader
+from isthmusd.framing.sse_decoder import SseDecoder
 
 DONE = b"[DONE]"
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class ChatDecoder:
+class ChatDecoder(SseDecoder):
     """StreamDecoder of one chat answer."""
 
     def __init__(self, stamp: Stamp) -> None:
-        self.failure: UpstreamError | None = None
-        self.ended = False
+        super().__init__()
         self._stamp = stamp
-        self._reader = SseReader()
         self._started = False
         self._answer = Answer()
         self._calls: dict[int, int] = {}
@@ -59,39 +57,6 @@ class ChatDecoder:
         self._call_count = 0
         self._held: dict[int, str] = {}
         """Arguments of calls, by our index, that may yet turn out to be none."""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take bytes of the provider, give the events that they complete."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        for event in self._reader.feed(data):
-            if event.data:
-                self._take(event.data, events)
-                if self._over:
-                    return events
-        self.failure = self._reader.failure
-        return events
-
-    def close(self) -> list[Event]:
-        """Judge a body that ended without the end of the message."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        last = self._reader.close()
-        if last is not None:
-            self._take(last.data, events)
-        match self.failure:
-            case None | Garbled() if not self.ended:
-                # An event whose empty line is missing counts if it is whole; else it was cut.
-                self.failure = ended_early()
-            case _:
-                pass
-        return events
-
-    @property
-    def _over(self) -> bool:
-        return self.ended or self.failure is not None
 
     def _take(self, data: bytes, events: list[Event]) -> None:
         try:

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.chat import Extra, JsonText
-from isthmusd.core.errors import Garbled, UpstreamError
+from isthmusd.core.errors import Garbled
 from isthmusd.core.events import ChoiceEnd, End, Event, LogprobsDelta, RawDelta, StreamStart, UsageReport
 from isthmusd.core.profile import Profile
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.errors import decode_stream_error
 from isthmusd.dialects.openai.usage import decode_usage
-from isthmusd.framing.failures import answer_fault, ended_early
+from isthmusd.framing.failures import answer_fault
 from isthmusd.framing.fields import Fields
-from isthmusd.framing.sse import SseReader
+from isthmusd.framing.sse_decoder import SseDecoder
 
 DONE = b"[DONE]"
 
@@ -40,7 +40,7 @@ _HOP_ONLY = "obfuscation"
 """Padding against eavesdroppers, https://platform.openai.com/docs/api-reference/chat-streaming: says nothing."""
 
 
-class ChunkDecoder:
+class ChunkDecoder(SseDecoder):
     """StreamDecoder for chunked answers; `fallback_id` is for servers that send no id."""
 
     def __init__(
@@ -52,58 +52,24 @@ class ChunkDecoder:
         profile: Profile,
         read_plain: ReadPlain = _never_plain,
     ) -> None:
-        self.failure: UpstreamError | None = None
-        self.ended = False
+        super().__init__()
         self._read_delta = read_delta
         self._read_plain = read_plain
         self._fallback_id = fallback_id
         self._stamp = stamp
         self._profile = profile
-        self._reader = SseReader()
         self._started = False
         self._usage: Usage | None = None
         self._said: dict[str, JsonText] = {}
         self._choices: dict[int, dict[str, JsonText]] = {}
         self._finished: set[int] = set()
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take bytes of the provider, give the events that they complete."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        for event in self._reader.feed(data):
-            if event.data:
-                self._take(event.data, events)
-                if self._over:
-                    return events
-        self.failure = self._reader.failure
-        return events
-
-    def close(self) -> list[Event]:
+    def _finish(self, events: list[Event]) -> None:
         """Judge a body that ended without `[DONE]`."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        last = self._reader.close()
-        if last is not None:
-            self._take_last(last.data, events)
-        if self._over:
-            return events
         if not self._profile.stream_ends_with_done and self._choices and self._finished.issuperset(self._choices):
             self._end(events)
         else:
-            self.failure = ended_early()
-        return events
-
-    @property
-    def _over(self) -> bool:
-        return self.ended or self.failure is not None
-
-    def _take_last(self, data: bytes, events: list[Event]) -> None:
-        """An event whose empty line is missing counts if it is whole; else it was cut."""
-        self._take(data, events)
-        if isinstance(self.failure, Garbled):
-            self.failure = ended_early()
+            super()._finish(events)
 
     def _take(self, data: bytes, events: list[Event]) -> None:
         plain = self._read_plain(data) if self._started else None
