@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -22,6 +23,9 @@ from isthmusd.settings import Settings
 from isthmusd.upstream.media import MediaClient
 from isthmusd.upstream.registry import Upstreams
 
+SHOW_S = 0.5
+"""How old the gauge of running calls may be."""
+
 
 @asynccontextmanager
 async def running(
@@ -41,6 +45,7 @@ async def running(
         for thread in (lines, records):
             thread.start()
             resources.callback(thread.close)
+        await resources.enter_async_context(_shown(metrics))
         if upstream is None:
             upstream = await resources.enter_async_context(Upstreams())
         if media is None and settings.media is not None:
@@ -59,6 +64,22 @@ async def running(
         await server.start()
         resources.push_async_callback(server.stop, settings.edge.drain_s)
         yield server
+
+
+@asynccontextmanager
+async def _shown(metrics: Metrics) -> AsyncGenerator[None]:
+    async def show() -> None:
+        while True:
+            metrics.show()
+            await asyncio.sleep(SHOW_S)
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+        metrics.show()
 
 
 def compose(

@@ -87,6 +87,7 @@ class Metrics:
             # Of processes that live only: a worker that died took its calls with it.
             multiprocess_mode="livesum",
         )
+        self._active_count = 0
         self._providers: set[str] = set()
         # Looking a child up by its labels costs more than counting in it; the label sets are few.
         self._call = lru_cache(maxsize=4096)(self._calls.labels)
@@ -96,12 +97,16 @@ class Metrics:
         self._attempt = lru_cache(maxsize=1024)(self._attempts.labels)
 
     def opened(self) -> None:
-        """Count a call that begins."""
-        self._active.inc()
+        """Count a call that begins. Writing the gauge each time would cost a call more than its routing."""
+        self._active_count += 1
 
     def closed(self) -> None:
         """Take back what `opened` counted."""
-        self._active.dec()
+        self._active_count -= 1
+
+    def show(self) -> None:
+        """Write how many calls are under way; whoever serves does so every second or so."""
+        self._active.set(self._active_count)
 
     def write(self, record: Record) -> None:
         """Count a call that ended."""

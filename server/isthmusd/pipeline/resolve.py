@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated, UnknownModel
@@ -40,6 +41,11 @@ class ModelAlias:
         return (ModelTarget(provider=self.provider, model=self.model, endpoint=self.endpoint),)
 
 
+CACHED_COUNT = 1024
+CACHED_LENGTH = 200
+"""Longer names are no models: callers choose them, and must not choose how much is remembered."""
+
+
 class Resolver:
     """Knows which model is where. Built once; read-only afterwards."""
 
@@ -65,6 +71,8 @@ class Resolver:
             ),
             key=lambda pair: -len(pair[0]),
         )
+        # Finding out how a host is for a model costs as much as the rest of a resolution; few models are asked for.
+        self._remembered = lru_cache(maxsize=CACHED_COUNT)(self._made)
         self._by_model = {
             model: provider.name
             for provider in reversed(tuple(providers.values()))
@@ -128,7 +136,7 @@ class Resolver:
     def _plan(self, call: Call, wanted: tuple[ModelTarget, ...]) -> Plan:
         """Choose whose secrets pay, and put the targets that they open in order."""
         principal, key = call.principal, call.principal.provider_key
-        targets = [target for each in wanted for target in self._targets(each)]
+        targets = self._targets(wanted)
         preferred = targets[0].provider
         ours = self._anonymous or principal.method not in {AuthMethod.ANONYMOUS, AuthMethod.PROVIDER_KEY}
         usable = [target for target in targets if ours and target.provider.usable]
@@ -138,13 +146,20 @@ class Resolver:
             raise _no_credential(preferred)
         return Plan(targets=_named(usable, call.endpoint))
 
-    def _targets(self, wanted: ModelTarget) -> Iterator[Target]:
+    def _targets(self, wanted: tuple[ModelTarget, ...]) -> tuple[Target, ...]:
+        long = len(wanted) == 1 and len(wanted[0].model) > CACHED_LENGTH
+        return self._made(wanted) if long else self._remembered(wanted)
+
+    def _made(self, wanted: tuple[ModelTarget, ...]) -> tuple[Target, ...]:
         """Give a target for each credential that may be used, with the gateway's secret."""
-        known = self._providers[wanted.provider]
-        for credential in (known, *known.alternates):
-            if wanted.endpoint in {None, credential.endpoint}:
-                host = credential.serving(wanted.model)
-                yield Target(provider=host, model=wanted.model, secret=host.api_key)
+        targets: list[Target] = []
+        for each in wanted:
+            known = self._providers[each.provider]
+            for credential in (known, *known.alternates):
+                if each.endpoint in {None, credential.endpoint}:
+                    host = credential.serving(each.model)
+                    targets.append(Target(provider=host, model=each.model, secret=host.api_key))
+        return tuple(targets)
 
     def _own_plan(self, call: Call, targets: Sequence[Target], key: str) -> Plan:
         """Bind a caller's key to the first target's host; other models there may follow, other hosts never."""

@@ -126,6 +126,7 @@ def test_active_calls_go_up_and_down() -> None:
     metrics.opened()
     metrics.opened()
     metrics.closed()
+    metrics.show()
 
     assert samples(generate_latest(metrics.registry))["isthmus_calls_active{}"] == 1
 
@@ -135,6 +136,7 @@ from isthmusd.observe.metrics import Metrics
 from tests.unit.observe.sample import RECORD
 metrics = Metrics()
 metrics.opened()
+metrics.show()
 metrics.write(RECORD)
 print(flush=True)
 input()
