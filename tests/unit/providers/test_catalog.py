@@ -108,7 +108,7 @@ def test_no_key_prefix_belongs_to_two_hosts() -> None:
 
     assert len(prefixes) == len(set(prefixes))
     assert "sk-" not in prefixes
-    assert KEY_PREFIXES["r8_"] == "replicate"
+    assert KEY_PREFIXES["jina_"] == "jina"
     assert "sk-ant-" in CATALOG["anthropic"].key_prefixes
     assert not set(KEY_PREFIXES.values()) & set(CATALOG)
 
