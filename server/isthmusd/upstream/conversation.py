@@ -42,6 +42,8 @@ class Conversation(asyncio.Protocol):
         self._bodiless = False
         self._held = b""
         """The beginning of a head."""
+        self._interim_bytes = 0
+        """Of answers before the one that counts: without a bound they would come for ever."""
         self._message: RawResponseMessage | None = None
         self._body: Body = SizedBody(0)
         self._pieces: list[bytes] = []
@@ -157,12 +159,16 @@ class Conversation(asyncio.Protocol):
                 self._fail(error)
                 return
             held = held[end.end() :]
+            if message.code < 100 or message.code == 101:
+                self._fail(HttpProcessingError(code=502, message="no status that answers this request"))
+                return
             # Interim answers (100 Continue, 103 Early Hints) precede the one that counts.
-            if not 100 <= message.code < 200 or message.code == 101:
+            if message.code >= 200:
                 self._begin(message, held)
                 return
+            self._interim_bytes += end.end()
         self._held = held
-        if len(held) > MAX_HEAD_BYTES:
+        if len(held) + self._interim_bytes > MAX_HEAD_BYTES:
             self._fail(HttpProcessingError(code=400, message="the head is too long"))
 
     def _begin(self, message: RawResponseMessage, rest: bytes) -> None:

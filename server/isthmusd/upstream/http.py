@@ -27,6 +27,7 @@ from isthmusd.upstream.conversation import HIGH_WATER_BYTES, MAX_HEADER_BYTES
 from isthmusd.upstream.direct import Content, DirectAnswer, DirectWay
 from isthmusd.upstream.failure import READ_FAILURES, SEND_FAILURES, told_by, translate
 from isthmusd.upstream.options import UpstreamOptions
+from isthmusd.upstream.quiet import QuietConnector
 
 STALE_WITHIN_S = 1.0
 """A connection that was dead before we used it says so within a round trip; later, the provider died while working."""
@@ -47,7 +48,7 @@ class HttpUpstream:
 
     async def start(self) -> None:
         """Open the pool; it belongs to the running loop."""
-        connector = aiohttp.TCPConnector(
+        connector = QuietConnector(
             limit=0,
             limit_per_host=0,
             keepalive_timeout=self._options.keep_alive_s,

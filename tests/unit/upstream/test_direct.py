@@ -11,7 +11,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpResponseParser
-from isthmusd.core.errors import InvalidRequest, Misconfigured, Unreachable
+from isthmusd.core.errors import Garbled, InvalidRequest, Misconfigured, Unreachable
 from isthmusd.core.request import Outbound
 from isthmusd.upstream.direct import OURS, split_url, write_head
 from isthmusd.upstream.http import HttpUpstream
@@ -165,13 +165,19 @@ async def test_connection_that_the_provider_wants_closed_is_closed(
     assert provider.connection_count == 2
 
 
-async def test_upgrade_that_nobody_asked_for_takes_the_connection_out_of_the_pool(
-    provider: FakeProvider, upstream: HttpUpstream
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n", b"HTTP/1.1 099 What\r\n\r\n"],
+    ids=["upgrade", "below 100"],
+)
+async def test_status_that_answers_nothing_is_refused_and_its_connection_not_used_again(
+    provider: FakeProvider, upstream: HttpUpstream, head: bytes
 ) -> None:
-    provider.reply_with(raw(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"))
+    provider.reply_with(raw(head))
 
-    async with upstream.send(Outbound(method="GET", url=provider.url + "/models", headers=())) as reply:
-        assert reply.status == 101
+    with pytest.raises(Garbled):
+        async with upstream.send(Outbound(method="GET", url=provider.url + "/models", headers=())):
+            pass
     async with upstream.send(Outbound(method="GET", url=provider.url + "/models", headers=())) as reply:
         await reply.read(LIMIT)
 
