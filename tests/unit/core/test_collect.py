@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import time
+
+import msgspec
 import pytest
 from isthmusd.core.chat import (
     ChatResponse,
@@ -139,3 +143,24 @@ def test_parts_of_answers_are_replayed_and_those_of_questions_are_not() -> None:
 
     assert message.content == content[:1]
     assert message.refusal == "no"
+
+
+def test_many_elements_of_an_array_fold_in_time_that_grows_with_their_number() -> None:
+    pieces = [JsonText(f'[{{"index":{index % 20_000},"text":"x"}}]') for index in range(40_000)]
+    started = time.process_time()
+
+    folded = msgspec.json.decode(fold(pieces))
+
+    assert folded == [{"index": index, "text": "xx"} for index in range(20_000)]
+    assert time.process_time() - started < 20
+
+
+def test_many_padded_pieces_of_base64_fold_in_time_that_grows_with_their_number() -> None:
+    sound = bytes(range(250)) * 4
+    pieces = [JsonText(f'{{"data":"{base64.b64encode(sound).decode()}"}}') for _ in range(3000)]
+    started = time.process_time()
+
+    folded = msgspec.json.decode(fold(pieces))
+
+    assert base64.b64decode(folded["data"]) == sound * 3000
+    assert time.process_time() - started < 10

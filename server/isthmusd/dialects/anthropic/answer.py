@@ -316,7 +316,7 @@ def _extend_opaque(block: _Opaque, delta: dict[str, Json]) -> None:
         case _:
             pass
     for name, value in delta.items():
-        block.members[name] = merge(name, block.members.get(name), value)
+        block.members[name] = merge(name, block.members.get(name), value, {})
 
 
 def _opaque(block: _Opaque) -> Json:
