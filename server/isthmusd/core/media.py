@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_to_bytes
 
 from isthmusd.core.chat import ChatRequest, FilePart, ImagePart, Part
-from isthmusd.core.errors import InvalidRequest
+from isthmusd.core.errors import InvalidRequest, UnsupportedFeature
 from isthmusd.core.profile import Profile
 
 CODE = "invalid_media"
+BUCKETS = frozenset({"s3", "gs"})
+"""Schemes of clouds' storage."""
 MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -72,6 +74,23 @@ def remote_parts(request: ChatRequest, profile: Profile) -> tuple[RemotePart, ..
                 case _:
                     pass
     return tuple(found)
+
+
+def refuse_buckets(request: ChatRequest) -> None:
+    """Refuse parts that lie in a cloud's storage: a target that is called with the gateway's own identity would read
+    them with its rights, whoever asks. Raises UnsupportedFeature."""
+    for message_index, message in enumerate(request.messages):
+        for index, part in enumerate(message.content or ()):
+            match part:
+                case ImagePart(url=str(url)) | FilePart(url=str(url)) if _scheme(url) in BUCKETS:
+                    place = _place(message_index, index)
+                    raise UnsupportedFeature(
+                        f"{place}: the gateway reads no {_scheme(url)}:// addresses with its own rights; send the "
+                        "content as base64, or an https URL",
+                        param=place,
+                    )
+                case _:
+                    pass
 
 
 def with_bytes(request: ChatRequest, profile: Profile, held: Held) -> ChatRequest:

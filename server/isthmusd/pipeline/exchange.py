@@ -18,7 +18,7 @@ from isthmusd.core.embedding import EmbeddingRequest
 from isthmusd.core.errors import UpstreamError
 from isthmusd.core.events import Event, StreamStart
 from isthmusd.core.forced_tool import ForcedRequest, force, needs_tool
-from isthmusd.core.media import Held, RemotePart, remote_parts, with_bytes
+from isthmusd.core.media import Held, RemotePart, refuse_buckets, remote_parts, with_bytes
 from isthmusd.core.profile import Flavour, StructuredOutput
 from isthmusd.core.replay import replay
 from isthmusd.core.request import Inbound, Loss, Operation
@@ -214,6 +214,8 @@ def _straight(sides: _Sides, request: Request, media: Held) -> Exchange | MediaN
     streams, profile = sides.inbound.peeked.stream, sides.target.provider.profile
     match request:
         case ChatRequest():
+            if sides.target.provider.signing is not None and not sides.target.callers_own_key:
+                refuse_buckets(request)
             missing = tuple(part for part in remote_parts(request, profile) if part.url not in media)
             if missing:
                 return MediaNeeded(parts=missing)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from isthmusd.core.call import Stamp
+from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.core.profile import Profile, Provider
 from isthmusd.core.request import Inbound, Operation
 from isthmusd.core.routing import Target
+from isthmusd.core.signing import AwsSigning
 from isthmusd.dialects.registry import served
 from isthmusd.pipeline.exchange import Exchange, exchange_for
 
@@ -60,3 +63,24 @@ def test_a_rewritten_stream_is_translated_back() -> None:
     assert told is not None
     assert b'"content":"hi"' in told
     assert told.endswith(b"data: [DONE]\n\n")
+
+
+BEDROCK = Provider(
+    name="b", base_url="http://b", dialect="bedrock", needs_key=False, signing=AwsSigning(region="eu-west-1")
+)
+
+
+@pytest.mark.parametrize("url", ["s3://private/cat.png", "gs://private/cat.png", "S3://private/cat.png"])
+def test_nobody_reads_a_clouds_storage_with_the_gateways_rights(url: str) -> None:
+    content = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": url}}]
+    body = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": content}]})
+    peeked = served("openai", Operation.CHAT).peek(body)
+    inbound = Inbound(operation=Operation.CHAT, dialect="openai", body=body, peeked=peeked)
+    stamp = Stamp(id="s", created_at=1)
+
+    with pytest.raises(UnsupportedFeature, match="own rights") as refusal:
+        exchange_for(inbound, Target(provider=BEDROCK, model="m"), stamp)
+    with_callers_key = exchange_for(inbound, Target(provider=BEDROCK, model="m", callers_own_key=True), stamp)
+
+    assert refusal.value.param == "messages[0].content[1]"
+    assert with_callers_key is not None
