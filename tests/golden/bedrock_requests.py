@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from isthmusd.core.chat import (
     ChatRequest,
     FunctionTool,
     ImagePart,
-    JsonText,
     Message,
     Part,
     RawPart,
@@ -24,6 +22,8 @@ from isthmusd.core.chat import (
     ToolChoiceFunction,
     ToolChoiceMode,
 )
+
+from tests.golden.recorded import written
 
 Json = dict[str, Any]
 
@@ -82,11 +82,11 @@ def _part(block: Json) -> Part:
         case {"reasoningContent": {"redactedContent": data}}:
             return ThinkingPart(redacted_data=data)
         case _:
-            return RawPart(json=_text(block))
+            return RawPart(json=written(block))
 
 
 def _call(use: Json) -> ToolCall:
-    return ToolCall(id=use["toolUseId"], name=use["name"], arguments=_text(use["input"]))
+    return ToolCall(id=use["toolUseId"], name=use["name"], arguments=written(use["input"]))
 
 
 def _result(result: Json) -> Message:
@@ -95,7 +95,7 @@ def _result(result: Json) -> Message:
         role="tool",
         tool_call_id=result["toolUseId"],
         content=tuple(_part(block) for block in result["content"]),
-        extra=() if status is None else (("status", _text(status)),),
+        extra=() if status is None else (("status", written(status)),),
     )
 
 
@@ -103,7 +103,7 @@ def _tool(spec: Json) -> FunctionTool:
     return FunctionTool(
         name=spec["name"],
         description=spec.get("description"),
-        parameters=_text(spec["inputSchema"]["json"]),
+        parameters=written(spec["inputSchema"]["json"]),
         strict=spec.get("strict"),
     )
 
@@ -118,7 +118,3 @@ def _choice(choice: Json | None) -> ToolChoice | None:
             return ToolChoiceMode(mode="required")
         case _:
             return ToolChoiceFunction(name=choice["tool"]["name"])
-
-
-def _text(value: object) -> JsonText:
-    return JsonText(msgspec.json.encode(value).decode())

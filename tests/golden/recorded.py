@@ -5,6 +5,7 @@ that ask for it skip. It knows no dialect.
 from __future__ import annotations
 
 import importlib.util
+import operator
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from isthmusd.core.chat import JsonText
 
 SHARED = Path(__file__).parents[3] / "shared"
 CASSETTES = SHARED / "cassettes"
@@ -38,10 +40,15 @@ class Recorded:
 
 def tool(name: str) -> ModuleType:
     """Load one of the tools beside the recordings."""
-    path = SHARED / "tools" / f"{name}.py"
+    return _load(present(SHARED / "tools" / f"{name}.py"))
+
+
+def present(path: Path) -> Path:
+    """Give a path beside the checkout. Skips the test if nothing is there: such files are no part of the project, and
+    `tests/allowed_skips.toml` takes this skip only while their folder is absent."""
     if not path.exists():
         pytest.skip(ABSENT)
-    return _load(path)
+    return path
 
 
 @cache
@@ -61,8 +68,13 @@ def judge() -> Callable[[str, object], list[str]]:
 
 def recorded(provider: str) -> list[Recorded]:
     """Give the recorded calls of a provider. Skips the test if there are no recordings."""
-    norm = tool("norm")
-    return list(_recorded(norm, provider))
+    return list(_recorded(tool("norm"), provider))
+
+
+def all_calls() -> list[tuple[Path, int, dict[str, Any]]]:
+    """Give every recorded call as it was written down: its file, its number there, itself. Skips the test if there
+    are no recordings."""
+    return _all_calls(tool("norm"))
 
 
 @cache
@@ -96,10 +108,8 @@ def _recorded(norm: ModuleType, provider: str) -> Iterator[Recorded]:
 def cases(provider: str) -> list[tuple[str, dict[str, Any]]]:
     """Give the cases that were recorded in several providers' formats: `request`, `response`, `response-streaming`,
     and the `followup-` ones. Skips the test if there are no recordings."""
-    if not CASSETTES.exists():
-        pytest.skip(ABSENT)
     found: list[tuple[str, dict[str, Any]]] = []
-    for path in sorted(CASSETTES.glob("lingua/case_*.json")):
+    for path in sorted(present(CASSETTES).glob("lingua/case_*.json")):
         case = msgspec.json.decode(path.read_bytes())["providers"].get(provider)
         if case is not None:
             found.append((path.stem, case))
@@ -108,9 +118,7 @@ def cases(provider: str) -> list[tuple[str, dict[str, Any]]]:
 
 def quoted_errors(provider: str) -> list[dict[str, Any]]:
     """Give the error answers that were reported of a provider. Skips the test if there are no recordings."""
-    path = CASSETTES / "errors-quoted" / "errors.json"
-    if not path.exists():
-        pytest.skip(ABSENT)
+    path = present(CASSETTES / "errors-quoted" / "errors.json")
     found = msgspec.json.decode(path.read_bytes())
     entries: list[dict[str, Any]] = found if isinstance(found, list) else found["errors"]
     return [entry for entry in entries if entry["provider"] == provider]
@@ -120,3 +128,26 @@ def known_losses(provider: str) -> dict[str, str]:
     """Give the differences that are accepted for a provider: field to reason."""
     entries = tomllib.loads(LOSSES.read_text(encoding="utf-8")).get("difference", [])
     return {entry["field"]: entry["reason"] for entry in entries if entry["provider"] == provider}
+
+
+def differences(
+    theirs: Any, ours: Any, path: str = "", *, same: Callable[[Any, Any], bool] = operator.eq
+) -> Iterator[str]:
+    """Give the dotted paths at which two JSON values differ; `same` tells which of them mean the same."""
+    match theirs, ours:
+        case _ if same(theirs, ours):
+            return
+        case dict(), dict():
+            for name in {**theirs, **ours}:
+                inner = f"{path}.{name}" if path else name
+                yield from differences(theirs.get(name), ours.get(name), inner, same=same)
+        case list(), list() if len(theirs) == len(ours):
+            for one, other in zip(theirs, ours, strict=True):
+                yield from differences(one, other, f"{path}[]", same=same)
+        case _:
+            yield path
+
+
+def written(value: object) -> JsonText:
+    """Give a value of a recording as the hub keeps opaque JSON."""
+    return JsonText(msgspec.json.encode(value).decode())

@@ -344,9 +344,8 @@ def test_streams_are_what_openai_publishes_however_they_are_cut(calls: list[Call
 
 
 def test_stream_of_a_refusal() -> None:
-    path = recordings.CASSETTES / "anthropic-sdk-python" / "fixtures" / "fable-fallback" / "stream-a-refusal.sse"
-    if not path.exists():
-        pytest.skip(recordings.ABSENT)
+    folder = recordings.CASSETTES / "anthropic-sdk-python" / "fixtures" / "fable-fallback"
+    path = recordings.present(folder / "stream-a-refusal.sse")
 
     events, failure = read_stream(path.read_bytes(), 7)
 

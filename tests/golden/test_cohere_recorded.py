@@ -19,7 +19,6 @@ from isthmusd.core.chat import (
     ImagePart,
     JsonObjectFormat,
     JsonSchemaFormat,
-    JsonText,
     Message,
     Part,
     RawPart,
@@ -40,7 +39,7 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Operation
 from isthmusd.dialects import cohere, openai
 
-from tests.golden.recorded import Recorded, judge, known_losses, recorded
+from tests.golden.recorded import Recorded, differences, judge, known_losses, recorded, written
 
 Json = Any
 
@@ -78,15 +77,15 @@ def test_requests_are_what_other_clients_sent() -> None:
     for call in calls("/v2/chat"):
         native = msgspec.json.decode(call.request)
         encoded = CHAT.encode_request(canonical(native), native["model"], Profile())
-        differences = different(normal(native), normal(msgspec.json.decode(encoded.body)), "")
-        unknown += [f"{call.name}: {field}" for field in differences if field not in known]
+        found = differences(normal(native), normal(msgspec.json.decode(encoded.body)))
+        unknown += [f"{call.name}: {field}" for field in found if field not in known]
         assert encoded.losses == (), call.name
     for call in calls("/v2/embed"):
         native = msgspec.json.decode(call.request)
         encoded = EMBED.encode_request(canonical_embedding(native), native["model"], Profile())
         theirs = {"embedding_types": ["float"]} | native
-        differences = different(normal(theirs), normal(msgspec.json.decode(encoded.body)), "")
-        unknown += [f"{call.name}: {field}" for field in differences if field not in known]
+        found = differences(normal(theirs), normal(msgspec.json.decode(encoded.body)))
+        unknown += [f"{call.name}: {field}" for field in found if field not in known]
 
     assert unknown == []
 
@@ -278,20 +277,3 @@ def normal(value: Json, name: str = "") -> Json:
             return msgspec.json.decode(value or "{}")
         case _:
             return value
-
-
-def different(theirs: Json, ours: Json, path: str) -> Iterator[str]:
-    match theirs, ours:
-        case dict(), dict():
-            for name in {**theirs, **ours}:
-                yield from different(theirs.get(name), ours.get(name), f"{path}.{name}" if path else name)
-        case list(), list() if len(theirs) == len(ours):
-            for one, other in zip(theirs, ours, strict=True):
-                yield from different(one, other, f"{path}[]")
-        case _:
-            if theirs != ours:
-                yield path
-
-
-def written(value: Json) -> JsonText:
-    return JsonText(msgspec.json.encode(value).decode())

@@ -20,7 +20,6 @@ from isthmusd.core.chat import (
     FunctionTool,
     ImagePart,
     JsonSchemaFormat,
-    JsonText,
     Message,
     Part,
     RawTool,
@@ -41,7 +40,7 @@ from isthmusd.core.profile import Profile
 from isthmusd.core.request import Operation
 from isthmusd.dialects import gemini, openai
 
-from tests.golden.recorded import Recorded, cases, judge, known_losses, quoted_errors, recorded
+from tests.golden.recorded import Recorded, cases, differences, judge, known_losses, quoted_errors, recorded, written
 
 Json = Any
 
@@ -74,8 +73,8 @@ def test_requests_are_what_the_providers_own_clients_sent() -> None:
     for name, model, native in requests():
         vertex = "vertex" in name
         encoded = CHAT.encode_request(canonical(native), model, Profile(accepts_tool_call_ids=not vertex))
-        differences = set(different(normal(native), normal(msgspec.json.decode(encoded.body)), ""))
-        unknown += [f"{name}: {field}" for field in differences if field not in known]
+        found = set(differences(normal(native), normal(msgspec.json.decode(encoded.body))))
+        unknown += [f"{name}: {field}" for field in found if field not in known]
         assert encoded.losses == (), name
         assert model in encoded.path
 
@@ -342,20 +341,3 @@ def normal(value: Json, name: str = "") -> Json:
             return [normal(item) for item in value]
         case _:
             return value
-
-
-def different(theirs: Json, ours: Json, path: str) -> Iterator[str]:
-    match theirs, ours:
-        case dict(), dict():
-            for name in {**theirs, **ours}:
-                yield from different(theirs.get(name), ours.get(name), f"{path}.{name}" if path else name)
-        case list(), list() if len(theirs) == len(ours):
-            for one, other in zip(theirs, ours, strict=True):
-                yield from different(one, other, f"{path}[]")
-        case _:
-            if theirs != ours:
-                yield path
-
-
-def written(value: Json) -> JsonText:
-    return JsonText(msgspec.json.encode(value).decode())

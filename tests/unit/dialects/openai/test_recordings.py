@@ -6,11 +6,7 @@ The recordings lie beside the checkout and are no part of the project; without t
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,10 +20,9 @@ from isthmusd.core.replay import replay
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.dialects.registry import called, identity, served
 
+from tests.golden import recorded as recordings
 from tests.unit.dialects.openai.values import STAMP
 
-SHARED = Path(__file__).parents[5] / "shared"
-CASSETTES = SHARED / "cassettes"
 ENDPOINTS = {
     "/chat/completions": Operation.CHAT,
     "/completions": Operation.COMPLETION,
@@ -41,16 +36,6 @@ LENIENT = Profile(stream_ends_with_done=False)
 Call = dict[str, Any]
 
 
-def tool(name: str) -> ModuleType:
-    path = SHARED / "tools" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"shared_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def operation_of(call: Call) -> Operation | None:
     path = urlsplit(call["url"]).path
     if path.startswith("/api/") and "openrouter" not in call["url"] and "/v1" not in path:
@@ -60,31 +45,17 @@ def operation_of(call: Call) -> Operation | None:
 
 @pytest.fixture(scope="module")
 def calls() -> list[tuple[str, Operation, Call]]:
-    if not CASSETTES.exists():
-        pytest.skip("reference files are absent: no recordings beside the checkout")
-    load: Callable[[str], list[Call]] = tool("norm").load
     found: list[tuple[str, Operation, Call]] = []
-    for path in sorted(CASSETTES.rglob("*")):
-        if path.suffix not in {".yaml", ".json", ".gz"} or not path.is_file() or "lingua" in path.parts:
-            continue
-        if path.parent.name == "errors-quoted":
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # the reader of the recordings leaves files open
-            recorded = load(str(path))
-        for number, call in enumerate(recorded):
-            operation = operation_of(call)
-            if operation is not None and call["resp_body"]:
-                found.append((f"{path.relative_to(CASSETTES)}#{number}", operation, call))
+    for path, number, call in recordings.all_calls():
+        operation = operation_of(call)
+        if operation is not None and call["resp_body"]:
+            found.append((f"{path.relative_to(recordings.CASSETTES)}#{number}", operation, call))
     return found
 
 
 @pytest.fixture(scope="module")
 def judge() -> Callable[[str, object], list[str]]:
-    if not (SHARED / "tools" / "spec_check.py").exists():
-        pytest.skip("reference files are absent: no published schema beside the checkout")
-    pytest.importorskip("jsonschema")
-    return tool("spec_check").check
+    return recordings.judge()
 
 
 def is_stream(call: Call) -> bool:
