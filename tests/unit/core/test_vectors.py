@@ -22,21 +22,21 @@ def as_asked(answer: EmbeddingResponse, encoding_format: str | None) -> Embeddin
     return vectors.as_asked(answer, EmbeddingRequest(model="m", inputs=("a",), encoding_format=encoding_format))
 
 
-def response(**vector: object) -> EmbeddingResponse:
-    return EmbeddingResponse(model="m", embeddings=(Embedding(index=0, **vector),))  # type: ignore[arg-type]
+def response(*, values: tuple[float, ...] | None = None, base64: str | None = None) -> EmbeddingResponse:
+    return EmbeddingResponse(model="m", embeddings=(Embedding(index=0, values=values, base64=base64),))
 
 
-@pytest.mark.parametrize("given_", [{"values": NUMBERS}, {"base64": PACKED}])
+@pytest.mark.parametrize("given_", [response(values=NUMBERS), response(base64=PACKED)])
 @pytest.mark.parametrize("asked", [None, "float"])
-def test_numbers_are_what_is_asked_for_unless_said_otherwise(given_: dict[str, object], asked: str | None) -> None:
-    (vector,) = as_asked(response(**given_), asked).embeddings
+def test_numbers_are_what_is_asked_for_unless_said_otherwise(given_: EmbeddingResponse, asked: str | None) -> None:
+    (vector,) = as_asked(given_, asked).embeddings
 
     assert vector == Embedding(index=0, values=NUMBERS)
 
 
-@pytest.mark.parametrize("given_", [{"values": NUMBERS}, {"base64": PACKED}])
-def test_base64_is_given_to_who_asks(given_: dict[str, object]) -> None:
-    (vector,) = as_asked(response(**given_), "base64").embeddings
+@pytest.mark.parametrize("given_", [response(values=NUMBERS), response(base64=PACKED)])
+def test_base64_is_given_to_who_asks(given_: EmbeddingResponse) -> None:
+    (vector,) = as_asked(given_, "base64").embeddings
 
     assert vector == Embedding(index=0, base64=PACKED)
 
