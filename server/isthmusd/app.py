@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 from isthmusd.clock import SystemClock
+from isthmusd.core.keyring import Keyring
 from isthmusd.observe.journal import DeferredJournal, Journals, LogJournal
 from isthmusd.observe.metrics import Metrics
 from isthmusd.observe.sink import LineSink
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
+from isthmusd.pipeline.callers import Callers, Identification
 from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.identify import Identifier
-from isthmusd.pipeline.ports import ActiveCalls, Clock, Journal, MediaFetcher, Upstream
+from isthmusd.pipeline.ports import ActiveCalls, Clock, Credentials, Journal, MediaFetcher, Upstream
 from isthmusd.pipeline.resolve import Resolver
 from isthmusd.pipeline.run import Gateway
 from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, TRIAL_MODEL, configured
+from isthmusd.rpc.admin_server import AdminServer
 from isthmusd.rpc.server import Server, ServerOptions
 from isthmusd.settings import Settings
+from isthmusd.stores.administration import StoreAdministration
+from isthmusd.stores.credentials import StoredCredentials
+from isthmusd.stores.database import Database
+from isthmusd.stores.directory import CachedDirectory
+from isthmusd.stores.journal import RecordJournal
+from isthmusd.upstream.hook import VerifierHook
+from isthmusd.upstream.identity import IdentityIssuers
 from isthmusd.upstream.media import MediaClient
 from isthmusd.upstream.registry import Upstreams
 
@@ -39,28 +49,49 @@ async def running(
 ) -> AsyncGenerator[Server]:
     """Serve until the context is left, then let calls finish and close. Tests pass fakes for what they watch."""
     async with AsyncExitStack() as resources:
+        clock = clock or SystemClock()
+        keyring = Keyring.parse(settings.secret)
         lines = LineSink()
         metrics = Metrics()
-        records = DeferredJournal(Journals((LogJournal(lines.write, settings.log_level), metrics)))
-        for thread in (lines, records):
+        told = DeferredJournal(Journals((LogJournal(lines.write, settings.log_level), metrics)))
+        for thread in (lines, told):
             thread.start()
             resources.callback(thread.close)
+        journals: list[Journal] = [told]
+        if settings.records is not None:
+            kept = resources.enter_context(RecordJournal(settings.records, keyring, metrics.dropped))
+            # First: what must outlive a crash is written before anything else is told.
+            journals.insert(0, kept)
         await resources.enter_async_context(_shown(metrics))
         if upstream is None:
             upstream = await resources.enter_async_context(Upstreams())
         if media is None and settings.media is not None:
             media = await resources.enter_async_context(MediaClient(settings.media))
-        server = Server(
-            compose(
-                settings,
-                clock=clock or SystemClock(),
-                upstream=upstream,
-                media=media,
-                journal=journal or records,
-                active_calls=metrics,
-            ),
-            options,
+        database = resources.enter_context(closing(Database(settings.store)))
+        directory = await resources.enter_async_context(CachedDirectory(database, keyring, clock, settings.store))
+        identification = Identification(
+            keyring=keyring,
+            issuer=settings.token_issuer,
+            directory=directory,
+            identities=await resources.enter_async_context(IdentityIssuers(settings.issuers, clock)),
+            hook=None if settings.hook is None else await resources.enter_async_context(VerifierHook(settings.hook)),
         )
+        gateway = compose(
+            settings,
+            clock=clock,
+            upstream=upstream,
+            media=media,
+            journal=journal or Journals(journals),
+            active_calls=metrics,
+            identification=identification,
+            credentials=StoredCredentials(database, settings.store),
+        )
+        server = Server(gateway, options)
+        if options.admin_bind is not None:
+            administration = StoreAdministration(database, keyring, settings.token_issuer, clock)
+            admin = AdminServer(gateway, administration, options)
+            await admin.start()
+            resources.push_async_callback(admin.stop)
         await server.start()
         resources.push_async_callback(server.stop, settings.edge.drain_s)
         yield server
@@ -90,6 +121,8 @@ def compose(
     media: MediaFetcher | None,
     journal: Journal,
     active_calls: ActiveCalls,
+    identification: Identification,
+    credentials: Credentials,
 ) -> Gateway:
     """Put a gateway together. No side effects."""
     options = settings.pipeline
@@ -98,7 +131,9 @@ def compose(
         clock=clock,
         journal=journal,
         admission=Admission(options.calls, active_calls),
-        identifier=Identifier(options, clock),
+        identifier=Identifier(options, clock, Callers(options, clock, identification)),
+        identification=identification,
+        credentials=credentials,
         resolver=Resolver(
             configured(CATALOG, settings.providers),
             settings.models,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from isthmusd.core.tenants import Grants, Role, Tenant
+
 
 class AuthMethod(StrEnum):
     ANONYMOUS = "anonymous"
@@ -15,24 +17,21 @@ class AuthMethod(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grants:
-    """What a principal may use."""
-
-    models: frozenset[str] | None = None
-    """Names as callers write them; None: all."""
-    forward: bool = False
-    """May use Forward with the gateway's shared provider credentials."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     tenant: str
     key_id: str
     """Names the credential in records; never the secret."""
     method: AuthMethod
     grants: Grants = Grants()
+    role: Role = Role.CALLER
     provider_key: str | None = field(default=None, repr=False)
     """The caller's own provider key, to be sent to the first target's provider only."""
+    owner: Tenant | None = None
+    """The tenant as the store knows it; None: nobody's, as under anonymous access."""
+    project: str | None = None
+    """Given by the credential itself; no header of the call replaces it."""
+    expires_at: float | None = None
+    """Unix seconds after which it starts no call; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +48,8 @@ class Call:
     """Named credential asked for."""
     project: str | None = None
     """Records go under this project."""
+    record_bodies: bool = False
+    """The project wants what was asked and answered in its records."""
     cache_mode: str = "auto"
     cache_ttl_s: int | None = None
 

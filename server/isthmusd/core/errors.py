@@ -3,8 +3,8 @@
 
 GatewayError                 http_status, type, code, reason, retryable, fall_back, public message
 |- CallerError               the caller must change something
-|  |- Unauthenticated, PermissionDenied
-|  |- InvalidRequest, UnsupportedFeature, UnknownModel, NotFound, MethodNotAllowed
+|  |- Unauthenticated, CredentialExpired, PermissionDenied
+|  |- InvalidRequest, UnsupportedFeature, UnknownModel, NotFound, AlreadyExists, MethodNotAllowed
 |  |- RequestTooLarge, UnsupportedMediaType
 |  `- LimitExceeded          ours; carries retry_after_s
 |- Unavailable               the gateway itself is overloaded or draining
@@ -85,6 +85,12 @@ class Unauthenticated(CallerError):
     code = "invalid_api_key"
 
 
+class CredentialExpired(Unauthenticated):
+    """Well made, but its time is over."""
+
+    code = "credential_expired"
+
+
 class PermissionDenied(CallerError):
     """Authenticated, but the model, project or route is not granted."""
 
@@ -116,6 +122,13 @@ class NotFound(CallerError):
 
     http_status = 404
     code = "not_found"
+
+
+class AlreadyExists(CallerError):
+    """The name is taken."""
+
+    http_status = 409
+    code = "already_exists"
 
 
 class MethodNotAllowed(CallerError):

@@ -38,7 +38,19 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bodies:
+    """What was asked and answered, as the caller sent and got it. For streams: the events' bytes."""
+
+    asked: bytes
+    answered: bytes
+    cut: bool = False
+    """One of them was longer than what is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
+    id: str
+    """The call's own, unlike `request_id`, which callers may choose: replaying a journal keeps a record once."""
     request_id: str
     surface: str
     operation: str
@@ -51,7 +63,13 @@ class Record:
     project: str | None
     model: str | None
     """As asked for."""
+    provider: str | None
+    """Of the target that answered, or was asked last."""
+    target_model: str | None
+    """What the model is called there."""
     attempts: tuple[Attempt, ...]
+    cache: str | None
+    """`HIT`, `MISS` or `BYPASS`; None: the operation is not cached."""
     status: int
     error_code: str | None
     end: EndReason
@@ -60,3 +78,5 @@ class Record:
     losses: tuple[Loss, ...]
     detail: str | None = None
     """For the operator only: a traceback or what a provider said of our key."""
+    bodies: Bodies | None = None
+    """For calls whose project wants them."""

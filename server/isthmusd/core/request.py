@@ -21,6 +21,9 @@ class Operation(StrEnum):
     MODELS = "models"
     CREDENTIALS = "credentials"
     FORWARD = "forward"
+    TENANT_FORWARD = "tenant_forward"
+    """Below `/api/openai`: with the tenant's own OpenAI key."""
+    ADMIN = "admin"
 
 
 class Surface(StrEnum):

@@ -13,5 +13,5 @@ from isthmusd.pipeline.run import Gateway
 async def refuse_credentials(gateway: Gateway, arrival: Arrival) -> NoReturn:
     """Raise UnsupportedFeature, or what is wrong with the caller's own credential."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
-        draft.know(gateway.identifier.identify(arrival))
+        draft.know(await gateway.identifier.identify(arrival))
         raise UnsupportedFeature("this gateway issues no temporary credentials", http_status=501)

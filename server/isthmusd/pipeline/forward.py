@@ -52,7 +52,7 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
     """Carry one call. Raises GatewayError before the answer is given."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
         with gateway.admission.admitted():
-            call = gateway.identifier.identify(arrival)
+            call = await gateway.identifier.identify(arrival)
             draft.know(call)
             path = forward_path(arrival.method, arrival.path, served_here=arrival.surface == "openai")
             upload = Upload(pieces, gateway.options.upload_bytes, gateway.options.idle_s)

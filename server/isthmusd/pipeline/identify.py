@@ -1,30 +1,28 @@
-"""Turns an arrival into a `Call`: who is asking, until when, with which wishes. Grants on models are `resolve.py`'s."""
+"""Turns an arrival into a `Call`: who is asking, until when, with which wishes. Whom a token stands for is `callers.py`'s,
+grants on models are `resolve.py`'s."""
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from isthmusd.core.call import AuthMethod, Call, Grants, Principal
+from isthmusd.core.authorisation import refusal
+from isthmusd.core.call import Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.request import Arrival
+from isthmusd.pipeline.callers import Callers
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock
 
 REQUEST_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 TOKEN = re.compile(r"[!-+\--~]+")
 """No comma: Envoy joins the values of a repeated header with one."""
-JWT = re.compile(r"e[wy][\w-]*(?:\.[\w-]*){2,4}")
-"""Signed (three parts) or encrypted (five); begins with `{` and a quote or a space, as base64 writes them."""
 KEY_HEADERS = ("x-api-key", "api-key")
 WEBSOCKET_KEY = "openai-insecure-api-key."
-ALL = Grants(models=None, forward=True)
-ANONYMOUS = Principal(tenant="default", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=ALL)
 SWITCH = {"true": True, "false": False}
 CACHE_MODES = ("auto", "always", "never")
 ALIASES = {
@@ -45,19 +43,25 @@ class Identifier:
 
     options: PipelineOptions
     clock: Clock
+    callers: Callers
 
-    def identify(self, arrival: Arrival) -> Call:
-        """Tell who is asking. Raises Unauthenticated, PermissionDenied, InvalidRequest."""
+    async def identify(self, arrival: Arrival) -> Call:
+        """Tell who is asking. Raises Unauthenticated, PermissionDenied, InvalidRequest, Unavailable."""
         headers = arrival.headers
-        principal = self._principal(headers)
+        token = token_of(headers)
+        principal = self.callers.anonymous() if token is None else await self.callers.principal(token)
+        refused = refusal(arrival.operation, principal)
+        if refused is not None:
+            raise refused
         if self.options.anonymous:
             self._refuse_web_pages(arrival)
         request_id = request_id_of(headers) or f"req_{self.clock.stamp().id}"
         deadline_at = self._deadline(arrival)
-        if WISHES.isdisjoint(headers):
+        if WISHES.isdisjoint(headers) and principal.project is None:
             return Call(
                 request_id=request_id, principal=principal, started_at=arrival.started_at, deadline_at=deadline_at
             )
+        project = principal.project or _project(headers, principal)
         return Call(
             request_id=request_id,
             principal=principal,
@@ -65,29 +69,10 @@ class Identifier:
             deadline_at=deadline_at,
             strict=_switch(headers, "x-isthmus-strict"),
             endpoint=_wish(headers, "x-isthmus-endpoint"),
-            project=_project(headers),
+            project=project,
+            record_bodies=_records_bodies(principal, project),
             cache_mode=_cache_mode(headers),
             cache_ttl_s=_cache_ttl(headers),
-        )
-
-    def _principal(self, headers: Headers) -> Principal:
-        token = token_of(headers)
-        if token is None:
-            if self.options.anonymous:
-                return ANONYMOUS
-            raise Unauthenticated("send a key: 'Authorization: Bearer <key>'")
-        if token.startswith("isk_") or JWT.fullmatch(token):
-            # These forms are ours or an identity provider's; a gateway secret must never travel on to a provider.
-            raise Unauthenticated("this key is not known here; check it, or create one on this gateway")
-        if not self.options.provider_keys:
-            raise Unauthenticated("this gateway takes no provider keys; use a key of this gateway")
-        digest = hashlib.sha256(token.encode()).hexdigest()[:16]
-        return Principal(
-            tenant="default",
-            key_id=f"provider-key-{digest}",
-            method=AuthMethod.PROVIDER_KEY,
-            grants=ALL,
-            provider_key=token,
         )
 
     def _refuse_web_pages(self, arrival: Arrival) -> None:
@@ -181,9 +166,18 @@ def _positive_seconds(text: str) -> float:
     return seconds
 
 
-def _project(headers: Headers) -> str | None:
+def _project(headers: Headers, principal: Principal) -> str | None:
     kind, _, name = (first(headers, "x-bt-parent") or "").partition(":")
-    return first(headers, "x-isthmus-project") or (name if kind == "project_name" else None) or None
+    project = first(headers, "x-isthmus-project") or (name if kind == "project_name" else None) or None
+    granted = principal.grants.projects
+    if project is not None and granted is not None and project not in granted:
+        raise PermissionDenied(f"your key does not allow the project '{project[:100]}'", code="project_not_allowed")
+    return project
+
+
+def _records_bodies(principal: Principal, project: str | None) -> bool:
+    known = principal.owner.projects.get(project) if principal.owner is not None and project is not None else None
+    return known is not None and known.record_bodies
 
 
 def _cache_mode(headers: Headers) -> str:

@@ -39,3 +39,7 @@ class PipelineOptions:
     """Largest image or file that is fetched for a target."""
     media_per_request: int = 20
     """Most URLs of one call that are fetched."""
+    tenant_forward_url: str = "https://api.openai.com"
+    """Where the paths below `/api/openai` lead; without a trailing slash."""
+    body_bytes: int = 256 * 1024
+    """What is kept of a body for a record, where the call's project wants bodies."""

@@ -12,10 +12,11 @@ from isthmusd.core.request import Arrival, Inbound, Operation, Peeked
 from isthmusd.dialects import registry
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.bodies import check_body
+from isthmusd.pipeline.callers import Identification
 from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.options import PipelineOptions
-from isthmusd.pipeline.ports import Clock, Journal, Upstream
+from isthmusd.pipeline.ports import Clock, Credentials, Journal, Upstream
 from isthmusd.pipeline.record import Draft, recording
 from isthmusd.pipeline.resolve import Resolver
 
@@ -29,6 +30,8 @@ class Gateway:
     journal: Journal
     admission: Admission
     identifier: Identifier
+    identification: Identification
+    credentials: Credentials
     resolver: Resolver
     upstream: Upstream
     flights: Flights
@@ -80,7 +83,7 @@ class Running:
         place = gateway.admission.admitted()
         place.__enter__()
         self._place = place
-        call = gateway.identifier.identify(arrival)
+        call = await gateway.identifier.identify(arrival)
         draft.know(call)
         inbound = understand(arrival, gateway.options.request_bytes)
         draft.operation, draft.model, draft.stream = inbound.operation, inbound.peeked.model, inbound.peeked.stream

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,10 +15,13 @@ from isthmusd.edge.options import Address, EdgeOptions
 from isthmusd.observe.log import Level
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.resolve import ModelAlias
+from isthmusd.providers import catalog
 from isthmusd.providers.catalog import CREDENTIALS, ProviderOptions
+from isthmusd.settings import identity
 from isthmusd.settings.sources import SECRET_FIELDS
 from isthmusd.settings.tree import Tree
-from isthmusd.upstream.options import MediaOptions
+from isthmusd.stores.options import RecordsOptions, StoreOptions
+from isthmusd.upstream.options import HookOptions, IssuerOptions, MediaOptions
 
 MASK = "***"
 
@@ -45,6 +49,15 @@ class Settings:
     models: Mapping[str, ModelAlias]
     media: MediaOptions | None
     """How images and files are fetched; None: they are not."""
+    secret: str = field(repr=False)
+    """The master secrets; empty until the run is provisioned."""
+    token_issuer: str
+    """`iss` of the gateway's own tokens; empty until the run is provisioned."""
+    store: StoreOptions
+    records: RecordsOptions | None
+    """None: records are in the log only."""
+    issuers: tuple[IssuerOptions, ...]
+    hook: HookOptions | None
     grpc: GrpcOptions
     log_level: Level
     tree: Tree
@@ -64,6 +77,12 @@ class Settings:
             providers=tree.providers,
             models=tree.models,
             media=_media(tree),
+            secret=tree.secret or "",
+            token_issuer=tree.auth.name or "",
+            store=_store(tree),
+            records=_records(tree),
+            issuers=identity.issuers(tree.auth),
+            hook=identity.hook(tree.auth),
             grpc=GrpcOptions(
                 reflection=edge.listen.is_loopback if reflection is None else reflection,
                 message_bytes=tree.limits.grpc_message_bytes,
@@ -77,6 +96,16 @@ class Settings:
     def read(cls, dumped: bytes) -> Settings:
         """Read what `dump` wrote."""
         return cls.compose(msgspec.json.decode(dumped, type=Tree))
+
+    def provisioned(self, *, secret: str, instance: str, store_url: str) -> Settings:
+        """Give the settings with what `stores/provision.py` found or made."""
+        tree = msgspec.structs.replace(
+            self.tree,
+            secret=secret,
+            auth=msgspec.structs.replace(self.tree.auth, name=self.tree.auth.name or f"isthmus:{instance}"),
+            store=msgspec.structs.replace(self.tree.store, url=store_url),
+        )
+        return Settings.compose(tree, self.warnings)
 
     def dump(self) -> bytes:
         """Write everything, secrets included, for a worker: into a file that only its owner reads."""
@@ -136,9 +165,39 @@ def _pipeline(tree: Tree, loopback: bool) -> PipelineOptions:
         idle_s=limits.idle_s,
         keep_alive_s=limits.keep_alive_s,
         calls=limits.calls,
+        tenant_forward_url=_tenant_forward_url(tree),
+        body_bytes=tree.records.body_bytes,
         media_bytes=tree.media.max_bytes,
         media_per_request=tree.media.max_per_request,
     )
+
+
+def _store(tree: Tree) -> StoreOptions:
+    store = tree.store
+    return StoreOptions(
+        url=store.url or "", poll_s=store.poll_s, timeout_s=store.timeout_s, stale_s=store.stale_s
+    )
+
+
+def _records(tree: Tree) -> RecordsOptions | None:
+    records = tree.records
+    if not records.keep:
+        return None
+    return RecordsOptions(
+        journal=Path(tree.data or "") / "journal",
+        journal_bytes=records.journal_bytes,
+        body_bytes=records.body_bytes,
+        retention_s=records.retention_days * 86_400,
+        max_count=records.max_count,
+    )
+
+
+def _tenant_forward_url(tree: Tree) -> str:
+    written = tree.tenant_forward.base_url
+    if written is not None:
+        return written.rstrip("/")
+    host = urlsplit(catalog.build(tree.providers)["openai"].base_url)
+    return f"{host.scheme}://{host.netloc}"
 
 
 def _media(tree: Tree) -> MediaOptions | None:

@@ -15,7 +15,9 @@ from isthmusd.settings.schema import MAPS, Raw, fields_of, is_node, join, leaf, 
 PREFIX = "ISTHMUS_"
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 FILE_REFERENCE = "file:"
-SECRET_FIELDS = frozenset({"api_key", "secret_access_key", "session_token", "service_account", "client_secret"})
+SECRET_FIELDS = frozenset(
+    {"api_key", "secret_access_key", "session_token", "service_account", "client_secret", "secret", "url"}
+)
 """Keys whose value may be `file:PATH`, and is never shown."""
 KUBERNETES = re.compile(rf"{PREFIX}(SERVICE_|PORT(_|$))")
 """Kubernetes gives these to every pod beside a service called `isthmus`."""

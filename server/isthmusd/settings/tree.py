@@ -17,6 +17,50 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
+class IdentityIssuer(msgspec.Struct, frozen=True, kw_only=True):
+    """One identity provider. Either `firebase_project`, or `issuer` and `audience`."""
+
+    firebase_project: str | None = None
+    """Firebase Authentication of this Google Cloud project; sets all that is not written."""
+
+    issuer: str | None = None
+    """`iss` of its tokens, exactly."""
+
+    audience: tuple[str, ...] | str | None = None
+    """`aud` that tokens must name; of several one is enough."""
+
+    jwks_url: str | None = None
+    """Where its public keys are; unset: `jwks_uri` of its discovery document below `issuer`."""
+
+    algorithms: tuple[str, ...] = ("RS256",)
+    """Signature algorithms that are taken; asymmetric ones only."""
+
+    tenant_claims: tuple[str, ...] = ("client_id", "firebase.tenant")
+    """Paths of claims that name the tenant, the first that is there; else the stored mapping of the subject."""
+
+    tenants: tuple[str, ...] | None = None
+    """Tenants that its tokens may name; unset: all."""
+
+    leeway_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 30.0
+    """How far its clock may be from ours."""
+
+
+class Verifier(msgspec.Struct, frozen=True, kw_only=True):
+    """The service that is asked about tokens."""
+
+    address: str
+    """HOST:PORT or unix:/path of its gRPC server, plaintext: on this machine or within your network."""
+
+    prefixes: tuple[str, ...] = ()
+    """Tokens that begin with one of these are its business, beside JWTs of unknown issuers."""
+
+    timeout_s: Seconds = 2.0
+    """How long an answer may take."""
+
+    tenants: tuple[str, ...] | None = None
+    """Tenants that it may name; unset: all."""
+
+
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """Who may call."""
 
@@ -25,6 +69,18 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
 
     provider_keys: bool = True
     """Take a provider's own key as a credential, and send it to that provider."""
+
+    firebase_project: str | None = None
+    """Take Firebase's tokens of this project: the same as `issuers: {firebase: {firebase_project: ...}}`."""
+
+    issuers: dict[str, IdentityIssuer] = {}
+    """Identity providers (OIDC) whose tokens are taken, by a name of your choice."""
+
+    verifier: Verifier | None = None
+    """A gRPC service of yours for tokens that the gateway does not know: `isthmus.v1.TokenVerifier`."""
+
+    name: str | None = None
+    """`iss` and `aud` of the tokens that the gateway makes; unset: `isthmus:` and the store's own id."""
 
 
 class Cors(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +160,48 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Lowest level that is written: debug, info, warning or error."""
 
 
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """Where tenants, keys, credentials and records are."""
+
+    url: str | None = None
+    """SQLAlchemy URL, as `postgresql+psycopg://user:password@host/name`; unset: SQLite's `isthmus.db` under `data`."""
+
+    poll_s: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+    """How often a worker asks what changed; a revoked key opens no longer than this."""
+
+    timeout_s: Seconds = 2.0
+    """How long a call waits for the store; then it gets 503."""
+
+    stale_s: Seconds = 300.0
+    """How long known keys go on to open while the store does not answer."""
+
+
+class Records(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of calls."""
+
+    keep: bool = True
+    """Keep them in the store; off: they are in the log only."""
+
+    retention_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """Older ones are deleted."""
+
+    max_count: Count = 10_000_000
+    """The oldest beyond this many are deleted."""
+
+    journal_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 1024 * MIB
+    """Disk that each worker's journal may take while the store does not; beyond it records are dropped and counted."""
+
+    body_bytes: Count = 256 * 1024
+    """What is kept of a request and of an answer, where their project records bodies."""
+
+
+class TenantForward(msgspec.Struct, frozen=True, kw_only=True):
+    """`/api/openai`."""
+
+    base_url: str | None = None
+    """Where its paths lead; unset: the origin of the openai provider's base URL."""
+
+
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """The root."""
 
@@ -116,6 +214,16 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     """Directory of everything that must survive a restart; unset: `isthmus` in the user's data directory."""
 
+    secret: str | None = None
+    """What signs keys and seals what is stored: 32 characters or more, several separated by spaces, the newest first;
+    unset: the file `secret` under `data`, made at the first start."""
+
+    store: Store = Store()
+    """Where tenants, keys, credentials and records are."""
+
+    records: Records = Records()
+    """What is kept of calls."""
+
     workers: Count | None = None
     """Server processes; unset: one per core."""
 
@@ -127,6 +235,9 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
     auth: Auth = Auth()
     """Who may call."""
+
+    tenant_forward: TenantForward = TenantForward()
+    """`/api/openai`: every path of OpenAI's, with the tenant's own key."""
 
     cors: Cors = Cors()
     """Which web pages may call."""

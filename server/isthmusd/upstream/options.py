@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isthmusd.core.addresses import Network
+from isthmusd.core.identity import IssuerRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +30,25 @@ class MediaOptions:
     """Networks that may be dialled although they are not public."""
     connection_count: int = 64
     """Connections at once of one worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerOptions:
+    """One identity provider: its rules, and where its keys are."""
+
+    rules: IssuerRules
+    jwks_url: str | None
+    """None: the `jwks_uri` of the discovery document below the issuer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOptions:
+    """The operator's own service that verifies tokens: `isthmus.v1.TokenVerifier`."""
+
+    address: str
+    """`HOST:PORT` or `unix:/path`; plaintext gRPC."""
+    prefixes: tuple[str, ...] = ()
+    """Tokens that begin so are asked about, beside JWTs of unknown issuers."""
+    timeout_s: float = 2.0
+    tenants: frozenset[str] | None = None
+    """Tenants that it may name; None: all."""

@@ -53,6 +53,8 @@ class OpenAIServiceStub:
     """OpenAI's moderation API, for models whose provider has it."""
     Credentials: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
     """Issues a temporary credential."""
+    Keys: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """The public keys that verify this gateway's own tokens, as a JWK set."""
     Models: _grpc.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
     """The models that the caller may use, or one of them; the path says which."""
     Forward: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
@@ -77,6 +79,8 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """OpenAI's moderation API, for models whose provider has it."""
     Credentials: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Issues a temporary credential."""
+    Keys: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The public keys that verify this gateway's own tokens, as a JWK set."""
     Models: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """The models that the caller may use, or one of them; the path says which."""
     Forward: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -140,6 +144,14 @@ class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """Issues a temporary credential."""
+
+    @_abc_1.abstractmethod
+    def Keys(
+        self,
+        request: _httpbody_pb2.HttpBody,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """The public keys that verify this gateway's own tokens, as a JWK set."""
 
     @_abc_1.abstractmethod
     def Models(
