@@ -1,5 +1,5 @@
-"""Turns an arrival into a `Call`: who is asking, until when, with which wishes. Whom a token stands for is `callers.py`'s,
-grants on models are `resolve.py`'s."""
+"""Turns an arrival into a `Call`: who is asking, until when, with which wishes. Whom a token stands for is
+`callers.py`'s, grants on models are `resolve.py`'s."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ ALIASES = {
 WISHES = frozenset({*ALIASES, *ALIASES.values(), "x-isthmus-strict", "x-isthmus-project", "x-bt-parent"})
 """Most callers have none."""
 MAX_TTL_S = 604_800
+PROJECT_LENGTH = 256
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
 
@@ -169,6 +170,8 @@ def _positive_seconds(text: str) -> float:
 def _project(headers: Headers, principal: Principal) -> str | None:
     kind, _, name = (first(headers, "x-bt-parent") or "").partition(":")
     project = first(headers, "x-isthmus-project") or (name if kind == "project_name" else None) or None
+    if project is not None and len(project) > PROJECT_LENGTH:
+        raise InvalidRequest(f"a project's name has at most {PROJECT_LENGTH} characters", param="x-isthmus-project")
     granted = principal.grants.projects
     if project is not None and granted is not None and project not in granted:
         raise PermissionDenied(f"your key does not allow the project '{project[:100]}'", code="project_not_allowed")

@@ -10,14 +10,15 @@ import msgspec
 from isthmusd.core.profile import Flavour, Provider
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
+from isthmusd.pipeline.callers import Identification
 from isthmusd.pipeline.flights import Flights
-from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.resolve import ModelAlias, Resolver
 from isthmusd.pipeline.run import Gateway
 
+from tests.fakes.callers import KnownCallers, identification
 from tests.unit.pipeline.targets import EVENTS, Answer, ScriptedUpstream, Step
-from tests.unit.pipeline.world import FakeClock, KeptJournal, ShownCalls
+from tests.unit.pipeline.world import FakeClock, KeptJournal, ShownCalls, identifier_of
 
 OPENAI = Provider(name="openai", base_url="http://o/v1", api_key="sk-ours", endpoint="main", models=("gpt",))
 CLAUDE = Provider(name="claude", base_url="http://c/v1", key_prefixes=("sk-ant-",))
@@ -36,10 +37,16 @@ class Built:
     journal: KeptJournal = field(default_factory=KeptJournal)
     shown: ShownCalls = field(default_factory=ShownCalls)
     clock: FakeClock = field(default_factory=FakeClock)
+    known: KnownCallers = field(default_factory=KnownCallers)
+    """Tenants, keys and credentials."""
 
     @classmethod
     def saying(cls, *answers: Answer, **options: Any) -> Built:
         return cls(upstream=ScriptedUpstream.saying(*answers), options=PipelineOptions(**options))
+
+    @property
+    def means(self) -> Identification:
+        return identification(self.known)
 
     @property
     def gateway(self) -> Gateway:
@@ -49,7 +56,9 @@ class Built:
             clock=self.clock,
             journal=self.journal,
             admission=Admission(options.calls, self.shown),
-            identifier=Identifier(options, self.clock),
+            identifier=identifier_of(options, self.clock, self.means),
+            identification=self.means,
+            credentials=self.known,
             resolver=Resolver(
                 {provider.name: provider for provider in self.providers},
                 ALIASES,

@@ -8,16 +8,17 @@ import pytest
 from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import Unauthenticated
 from isthmusd.core.headers import Headers
-from isthmusd.pipeline.identify import Identifier, token_of
+from isthmusd.core.tenants import ForwardGrant
+from isthmusd.pipeline.identify import token_of
 from isthmusd.pipeline.options import PipelineOptions
 
-from tests.unit.pipeline.world import FakeClock, arrival_of, headers_of
+from tests.unit.pipeline.world import FakeClock, arrival_of, headers_of, identified, identifier_of
 
 JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0."
 
 
 def principal_of(headers: Headers, **options: bool) -> Principal:
-    return Identifier(PipelineOptions(**options), FakeClock()).identify(arrival_of(headers)).principal
+    return identified(identifier_of(PipelineOptions(**options), FakeClock()), arrival_of(headers)).principal
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_no_token_is_anonymous_where_that_is_allowed() -> None:
 
     assert principal.method is AuthMethod.ANONYMOUS
     assert principal.key_id == "anonymous"
-    assert principal.grants.forward
+    assert principal.grants.forward is ForwardGrant.SHARED
     assert principal.grants.models is None
 
 

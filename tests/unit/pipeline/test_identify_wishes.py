@@ -8,15 +8,15 @@ import pytest
 from isthmusd.core.call import Call
 from isthmusd.core.errors import InvalidRequest, PermissionDenied
 from isthmusd.core.headers import Headers
-from isthmusd.pipeline.identify import Identifier, is_loopback_host, request_id_of
+from isthmusd.pipeline.identify import is_loopback_host, request_id_of
 from isthmusd.pipeline.options import PipelineOptions
 
-from tests.unit.pipeline.world import START, FakeClock, arrival_of, headers_of
+from tests.unit.pipeline.world import START, FakeClock, arrival_of, headers_of, identified, identifier_of
 
 
 def call_of(headers: Headers | None = None, options: PipelineOptions | None = None, **facts: Any) -> Call:
     clock = FakeClock(still_at=100.0)
-    return Identifier(options or PipelineOptions(), clock).identify(arrival_of(headers, **facts))
+    return identified(identifier_of(options or PipelineOptions(), clock), arrival_of(headers, **facts))
 
 
 def test_a_call_without_wishes_has_the_defaults() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from isthmusd.core.call import AuthMethod, Call, Grants, Principal
+from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated, UnknownModel
 from isthmusd.core.profile import AuthScheme, Flavour, Provider
 from isthmusd.core.routing import Target
+from isthmusd.core.tenants import ForwardGrant, Grants
 from isthmusd.pipeline.resolve import ModelAlias, Resolver
 
 from tests.unit.pipeline.world import START
@@ -29,7 +30,9 @@ ALIASES = {
     "fast": ModelAlias(provider="openai", model="gpt-mini"),
     "opus-alias": ModelAlias(provider="claude", model="opus"),
 }
-ANONYMOUS = Principal(tenant="t", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=Grants(forward=True))
+ANONYMOUS = Principal(
+    tenant="t", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=Grants(forward=ForwardGrant.SHARED)
+)
 
 
 def resolver(*providers: Provider, anonymous: bool = True, default: str | None = "openai") -> Resolver:
@@ -43,7 +46,7 @@ def resolver(*providers: Provider, anonymous: bool = True, default: str | None =
 
 
 def holder_of(key: str, models: frozenset[str] | None = None) -> Principal:
-    grants = Grants(models=models, forward=True)
+    grants = Grants(models=models, forward=ForwardGrant.SHARED)
     return Principal(tenant="t", key_id="k", method=AuthMethod.PROVIDER_KEY, grants=grants, provider_key=key)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from isthmusd.core.call import AuthMethod, Call, Grants, Principal
+from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from isthmusd.core.profile import AuthScheme, Provider
 from isthmusd.core.routing import Target
+from isthmusd.core.tenants import ForwardGrant, Grants
 from isthmusd.pipeline.resolve import ModelAlias, ModelTarget, Resolver
 
 from tests.unit.pipeline.world import START
@@ -41,7 +42,9 @@ ALIASES = {
     "box-first": ModelAlias(targets=(one("box", "x"), one("openai", "gpt"))),
     "cloudy": ModelAlias(targets=(one("cloud", "x"), one("claude", "haiku"))),
 }
-ANONYMOUS = Principal(tenant="t", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=Grants(forward=True))
+ANONYMOUS = Principal(
+    tenant="t", key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=Grants(forward=ForwardGrant.SHARED)
+)
 
 
 def planned(model: str, key: str | None = None, anonymous: bool = True, **wishes: Any) -> tuple[Target, ...]:

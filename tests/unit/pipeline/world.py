@@ -9,10 +9,15 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from isthmusd.core.call import Stamp
+from isthmusd.core.call import Call, Stamp
 from isthmusd.core.headers import Headers
 from isthmusd.core.record import Record
 from isthmusd.core.request import Arrival, Operation, Surface
+from isthmusd.pipeline.callers import Callers, Identification
+from isthmusd.pipeline.identify import Identifier
+from isthmusd.pipeline.options import PipelineOptions
+
+from tests.fakes.callers import identification
 
 Result = TypeVar("Result")
 START = 1_700_000_000.0
@@ -117,3 +122,13 @@ def arrival_of(headers: Mapping[str, Any] | None = None, **facts: Any) -> Arriva
         "started_at": START,
     } | facts
     return Arrival(**given)
+
+
+def identifier_of(options: PipelineOptions, clock: FakeClock, means: Identification | None = None) -> Identifier:
+    """An identifier that knows no keys, unless told of some."""
+    return Identifier(options, clock, Callers(options, clock, means or identification()))
+
+
+def identified(identifier: Identifier, arrival: Arrival) -> Call:
+    """Identify at once, where no loop runs."""
+    return asyncio.run(identifier.identify(arrival))

@@ -19,8 +19,9 @@ from isthmusd.app import running
 from isthmusd.core.record import Record
 from isthmusd.pipeline.ports import Upstream
 from isthmusd.rpc.server import Server, ServerOptions
-from isthmusd.settings import load
+from isthmusd.settings import Settings, load
 
+from tests.fakes.callers import SECRET
 from tests.fakes.provider import FakeProvider
 
 SERVICE = "/isthmus.v1.OpenAIService/"
@@ -124,17 +125,23 @@ async def serving(*, edge: bool = True, upstream: Upstream | None = None, **sett
             "providers.openai.base_url": provider.url,
             "providers.openai.api_key": "sk-ours",
             "limits.drain_s": 5.0,
+            "records.keep": False,
             **{name.replace("__", "."): value for name, value in settings.items()},
         }
         journal = KeptJournal()
         options = ServerOptions(bind="127.0.0.1:0", edge=edge)
         async with (
-            running(load(None, {}, given), options, upstream=upstream, journal=journal) as server,
+            running(_provisioned(load(None, {}, given)), options, upstream=upstream, journal=journal) as server,
             grpc.aio.insecure_channel(
                 f"127.0.0.1:{server.port}", options=[("grpc.max_receive_message_length", -1)]
             ) as channel,
         ):
             yield Serving(server, channel, provider, journal)
+
+
+def _provisioned(settings: Settings) -> Settings:
+    """Without a store: nothing here asks for one."""
+    return settings.provisioned(secret=SECRET, instance="tests", store_url="sqlite:////nowhere/isthmus.db")
 
 
 @dataclass(frozen=True, slots=True)
