@@ -1,0 +1,79 @@
+"""What changed in the store, so that those who remember can forget. Remembering is `directory.py`'s.
+
+There is one generation, a number that each change raises inside its own transaction: whoever raised it holds its row
+until the commit, so that changes become visible in the order of their numbers, in every database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from isthmusd.stores.tables import changes, generation
+
+KEPT_S = 3600.0
+"""How long changes can be read; whoever was away for longer forgets everything."""
+
+
+class ChangeKind(StrEnum):
+    TENANT = "tenant"
+    KEY = "key"
+    CREDENTIAL = "credential"
+    SUBJECT = "subject"
+    """Its subject is `subject_name(issuer, subject)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    kind: ChangeKind
+    subject: str
+    """The id of what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since a generation."""
+
+    generation: int
+    """To ask from the next time."""
+    changes: Sequence[Change] | None
+    """None: more than is still known."""
+
+
+def subject_name(issuer: str, subject: str) -> str:
+    """Name an identity in one text."""
+    return f"{issuer} {subject}"
+
+
+def announce(connection: Connection, kind: ChangeKind, subject: str) -> None:
+    """Tell all nodes of a change, when the transaction is committed. Call it last: it makes other writers wait."""
+    now = time.time()
+    number = connection.execute(
+        update(generation).values(value=generation.c.value + 1).returning(generation.c.value)
+    ).scalar_one()
+    connection.execute(insert(changes).values(generation=number, kind=kind.value, subject=subject, at=now))
+    connection.execute(delete(changes).where(changes.c.at < now - KEPT_S))
+
+
+def read_generation(connection: Connection) -> int:
+    """Give the number of the last change."""
+    return connection.execute(select(generation.c.value)).scalar_one()
+
+
+def changes_since(connection: Connection, known: int) -> Changes:
+    """Give the changes after the generation that is known."""
+    latest = read_generation(connection)
+    if latest == known:
+        return Changes(latest, ())
+    rows = connection.execute(
+        select(changes.c.kind, changes.c.subject)
+        .where(changes.c.generation > known, changes.c.generation <= latest)
+        .order_by(changes.c.generation)
+    ).all()
+    # Numbers without gaps: fewer rows than numbers means that some were pruned (or that the store is another one).
+    complete = len(rows) == latest - known
+    return Changes(latest, tuple(Change(ChangeKind(row.kind), row.subject) for row in rows) if complete else None)

@@ -1,0 +1,138 @@
+"""The store's connections and transactions. What is read and written is in the modules named for it; the schema is
+`migrations/`'s.
+
+SQLAlchemy takes a second and 30 MB to load: it is loaded here, at the first use, in the thread that uses it. Everything
+here blocks.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from isthmusd.core.errors import Unavailable
+from isthmusd.stores.options import StoreOptions
+from isthmusd.stores.urls import checked_url, sqlite_path
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+LOG = logging.getLogger(__name__)
+POOL_SIZE = 4
+POOL_OVERFLOW = 4
+"""Connections for a burst, closed after it."""
+SQLITE_SETTINGS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
+WRITES = "isthmus_writes"
+
+
+class Database:
+    """One store, for all threads of a process. Making it does nothing; closing it is final only for idle connections."""
+
+    def __init__(self, options: StoreOptions) -> None:
+        self._options = options
+        self._engine: Engine | None = None
+        self._lock = Lock()
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """Read in one transaction. Raises Unavailable."""
+        with _told(), self._opened().connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """Write in one transaction, kept when the context is left without an error. Raises Unavailable.
+
+        In SQLite the only writer from its start on: what is read in it stays true until it ends.
+        """
+        with (
+            _told(),
+            self._opened().connect().execution_options(**{WRITES: True}) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    def _opened(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = open_engine(self._options)
+            return self._engine
+
+
+def open_engine(options: StoreOptions) -> Engine:
+    """Make SQLAlchemy's engine; it connects at its first use. Raises UnusableStore."""
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 a second that no worker's start shall take
+
+    url = checked_url(options.url)
+    is_file = sqlite_path(url) is not None
+    engine = create_engine(
+        url,
+        connect_args=_sqlite_arguments(options) if is_file else _postgres_arguments(options),
+        pool_pre_ping=not is_file,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=options.timeout_s,
+        # An error's text goes to logs: it names no value.
+        hide_parameters=True,
+    )
+    if is_file:
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """Translate what drivers raise. What the statement itself got wrong (a name that is taken) is its caller's."""
+    from sqlalchemy import exc  # noqa: PLC0415 see above
+
+    try:
+        yield
+    except (exc.IntegrityError, exc.DataError):
+        raise
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        LOG.warning("the store does not answer: %s", type(error).__name__, exc_info=error)
+        raise Unavailable(
+            "the store does not answer; try again in a moment", code="store_unavailable", retry_after_s=1
+        ) from error
+
+
+def _sqlite_arguments(options: StoreOptions) -> dict[str, Any]:
+    # Python's own transactions are off: they begin late, and as readers.
+    return {"timeout": options.timeout_s, "isolation_level": None, "check_same_thread": False}
+
+
+def _postgres_arguments(options: StoreOptions) -> dict[str, Any]:
+    milliseconds = math.ceil(options.timeout_s * 1000)
+    return {
+        "connect_timeout": max(2, math.ceil(options.timeout_s)),  # libpq takes no less
+        "tcp_user_timeout": milliseconds,
+        "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+        # Poolers between us and the database do not keep prepared statements apart.
+        "prepare_threshold": None,
+    }
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    try:
+        for setting in SQLITE_SETTINGS:
+            cursor.execute("PRAGMA " + setting)
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
