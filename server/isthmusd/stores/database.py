@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Lock
@@ -27,20 +28,23 @@ POOL_OVERFLOW = 4
 """Connections for a burst, closed after it."""
 SQLITE_SETTINGS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
 WRITES = "isthmus_writes"
+LOG_S = 10.0
+"""A store that is away is not told of more often."""
 
 
 class Database:
-    """One store, for all threads of a process. Making it does nothing; closing it is final only for idle connections."""
+    """One store, for all threads of a process. Making it does nothing; after `close` the next use opens it again."""
 
     def __init__(self, options: StoreOptions) -> None:
         self._options = options
         self._engine: Engine | None = None
         self._lock = Lock()
+        self._logged_at = -math.inf
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """Read in one transaction. Raises Unavailable."""
-        with _told(), self._opened().connect() as connection, connection.begin():
+        with self._told(), self._opened().connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -50,7 +54,7 @@ class Database:
         In SQLite the only writer from its start on: what is read in it stays true until it ends.
         """
         with (
-            _told(),
+            self._told(),
             self._opened().connect().execution_options(**{WRITES: True}) as connection,
             connection.begin(),
         ):
@@ -69,10 +73,31 @@ class Database:
                 self._engine = open_engine(self._options)
             return self._engine
 
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Translate what drivers raise. What a statement itself got wrong, a name that is taken, is its caller's."""
+        from sqlalchemy import exc  # noqa: PLC0415 as below
+
+        try:
+            yield
+        except (exc.IntegrityError, exc.DataError):
+            raise
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            self._log(getattr(error, "orig", None) or error)
+            raise Unavailable(
+                "the store does not answer; try again in a moment", code="store_unavailable", retry_after_s=1
+            ) from error
+
+    def _log(self, error: BaseException) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_S:
+            self._logged_at = now
+            LOG.warning("the store does not answer: %s: %s", type(error).__name__, error)
+
 
 def open_engine(options: StoreOptions) -> Engine:
     """Make SQLAlchemy's engine; it connects at its first use. Raises UnusableStore."""
-    from sqlalchemy import create_engine, event  # noqa: PLC0415 a second that no worker's start shall take
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 no worker's start shall take its second
 
     url = checked_url(options.url)
     is_file = sqlite_path(url) is not None
@@ -90,22 +115,6 @@ def open_engine(options: StoreOptions) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-@contextmanager
-def _told() -> Generator[None]:
-    """Translate what drivers raise. What the statement itself got wrong (a name that is taken) is its caller's."""
-    from sqlalchemy import exc  # noqa: PLC0415 see above
-
-    try:
-        yield
-    except (exc.IntegrityError, exc.DataError):
-        raise
-    except (exc.DBAPIError, exc.TimeoutError) as error:
-        LOG.warning("the store does not answer: %s", type(error).__name__, exc_info=error)
-        raise Unavailable(
-            "the store does not answer; try again in a moment", code="store_unavailable", retry_after_s=1
-        ) from error
 
 
 def _sqlite_arguments(options: StoreOptions) -> dict[str, Any]:
