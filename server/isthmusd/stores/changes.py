@@ -7,46 +7,14 @@ until the commit, so that changes become visible in the order of their numbers, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from isthmusd.stores.news import Change, ChangeKind, Changes
 from isthmusd.stores.tables import changes, generation
 
 KEPT_S = 3600.0
 """How long changes can be read; whoever was away for longer forgets everything."""
-
-
-class ChangeKind(StrEnum):
-    TENANT = "tenant"
-    KEY = "key"
-    CREDENTIAL = "credential"
-    SUBJECT = "subject"
-    """Its subject is `subject_name(issuer, subject)`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    kind: ChangeKind
-    subject: str
-    """The id of what changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What changed since a generation."""
-
-    generation: int
-    """To ask from the next time."""
-    changes: Sequence[Change] | None
-    """None: more than is still known."""
-
-
-def subject_name(issuer: str, subject: str) -> str:
-    """Name an identity in one text."""
-    return f"{issuer} {subject}"
 
 
 def announce(connection: Connection, kind: ChangeKind, subject: str) -> None:
