@@ -29,6 +29,7 @@ PURE = ("core", "framing", "dialects", "providers")
 BROAD_EXCEPTS: dict[str, str] = {
     "server/isthmusd/rpc/openai.py": "the edge of the process: a bug is opaque outside and complete in the record",
     "server/isthmusd/rpc/typed.py": "the edge of the process: a bug is opaque outside and complete in the record",
+    "server/isthmusd/stores/directory.py": "a background loop: whatever fails, the watch for revocations goes on",
     "server/isthmusd/observe/sink.py": "a background loop: one bad item must not end the log of all that follow",
 }
 """File to the reason why it may catch what it cannot name."""
@@ -36,6 +37,7 @@ BROAD_EXCEPTS: dict[str, str] = {
 ENVIRONMENT_READERS: dict[str, str] = {
     "server/isthmusd/cli/": "the process is entered here; settings get the environment as an argument",
     "server/isthmusd/worker.py": "the supervisor tells a worker its socket and settings file this way",
+    "server/isthmusd/recorder.py": "as a worker",
 }
 """Path to the reason why it may touch os.environ."""
 

@@ -1,0 +1,60 @@
+"""Asks the store from the event loop: SQL runs in a few threads of its own, and nobody waits for it longer than agreed.
+What is asked is `directory.py`'s and `credentials.py`'s.
+
+A thread never hangs for good: the driver gives up by itself (`database.py`), so that threads need not be replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from isthmusd.core.errors import Unavailable
+
+Answer = TypeVar("Answer")
+
+THREADS = 2
+"""One slow question must not hold up the next; more threads would only take each other's turns."""
+
+
+class Asking:
+    """Threads that ask one store, started when the first question comes. Used from one loop."""
+
+    def __init__(self, name: str, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+
+    def limit(self) -> float:
+        """Give the instant, on the loop's clock, until which who asks now may wait."""
+        return asyncio.get_running_loop().time() + self._timeout_s
+
+    async def ask(self, question: Callable[[], Answer], until: float | None = None) -> Answer:
+        """Run a question. Raises Unavailable when it takes too long: one that runs by then ends by itself, one that
+        still waits for a thread is dropped."""
+        try:
+            async with asyncio.timeout_at(self.limit() if until is None else until):
+                return await self.run(question)
+        except TimeoutError:
+            raise no_answer() from None
+
+    async def run(self, task: Callable[[], Answer]) -> Answer:
+        """Run what takes as long as it takes."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, task)
+
+    def close(self) -> None:
+        """Take no more questions, and do not wait for those that run."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def no_answer() -> Unavailable:
+    """Say that the store does not answer."""
+    return Unavailable("the store does not answer; try again in a moment", code="store_unavailable", retry_after_s=1)
+
+
+def too_many() -> Unavailable:
+    """Say that too many wait for the store."""
+    return Unavailable(
+        "too many calls wait for the store; try again in a moment", code="store_unavailable", retry_after_s=1
+    )

@@ -1,0 +1,104 @@
+"""Temporary credentials in the store, for those who issue and revoke them. Who presents one is judged by what
+`directory.py` remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from isthmusd.core.errors import InvalidRequest
+from isthmusd.core.tenants import Issuer, TemporaryCredential
+from isthmusd.stores.asking import Asking, too_many
+from isthmusd.stores.database import Database
+from isthmusd.stores.news import ChangeKind
+from isthmusd.stores.options import StoreOptions
+
+WAITING = 256
+"""Calls that may wait for the store at once; the next one is refused."""
+
+Answer = TypeVar("Answer")
+
+
+class StoredCredentials:
+    """See `pipeline.ports.Credentials`. It asks nothing before its first use."""
+
+    def __init__(self, database: Database, options: StoreOptions) -> None:
+        self._database = database
+        self._asking = Asking("isthmus-credentials", options.timeout_s)
+        self._waiting = 0
+
+    async def add(self, credential: TemporaryCredential) -> None:
+        """Keep a new one; it is safe when this returns. One that nobody was told of may be kept although it fails."""
+        await self._ask(partial(self._add, credential))
+
+    async def revoke(self, credential_id: str, at: float) -> None:
+        """Take one back; one that was taken back before keeps its time."""
+        await self._ask(partial(self._revoke, credential_id, at))
+
+    async def find(self, credential_id: str) -> TemporaryCredential | None:
+        """Read one from the store itself."""
+        return await self._ask(partial(self._find, credential_id))
+
+    async def issued_by(
+        self, tenant: str, issuer: Issuer, *, now: float, after: str | None, limit: int
+    ) -> Sequence[TemporaryCredential]:
+        """Give an issuer's that have not expired, the newest first; `after` is the last id of the page before."""
+        return await self._ask(partial(self._issued_by, tenant, issuer, now=now, after=after, limit=limit))
+
+    async def _ask(self, question: Callable[[], Answer]) -> Answer:
+        if self._waiting >= WAITING:
+            raise too_many()
+        self._waiting += 1
+        try:
+            return await self._asking.ask(question)
+        finally:
+            self._waiting -= 1
+
+    def _add(self, credential: TemporaryCredential) -> None:
+        from isthmusd.stores.rows import insert_credential, is_storable  # noqa: PLC0415 loads SQLAlchemy
+
+        if not is_storable(credential.id, credential.model or "", credential.project or "", credential.issuer.id):
+            raise InvalidRequest("names of models and projects must be text without NUL")
+        with self._database.writing() as connection:
+            insert_credential(connection, credential)
+
+    def _revoke(self, credential_id: str, at: float) -> None:
+        from sqlalchemy import update  # noqa: PLC0415 takes a second to load, in this thread
+
+        from isthmusd.stores.changes import announce  # noqa: PLC0415 loads SQLAlchemy
+        from isthmusd.stores.rows import is_storable  # noqa: PLC0415 loads SQLAlchemy
+        from isthmusd.stores.tables import credentials  # noqa: PLC0415 loads SQLAlchemy
+
+        if not is_storable(credential_id):
+            return
+        with self._database.writing() as connection:
+            still_valid = (credentials.c.id == credential_id, credentials.c.revoked_at.is_(None))
+            if connection.execute(update(credentials).where(*still_valid).values(revoked_at=at)).rowcount:
+                announce(connection, ChangeKind.CREDENTIAL, credential_id)
+
+    def _find(self, credential_id: str) -> TemporaryCredential | None:
+        from isthmusd.stores.rows import read_credential  # noqa: PLC0415 loads SQLAlchemy
+
+        with self._database.reading() as connection:
+            return read_credential(connection, credential_id)
+
+    def _issued_by(
+        self, tenant: str, issuer: Issuer, *, now: float, after: str | None, limit: int
+    ) -> Sequence[TemporaryCredential]:
+        from isthmusd.stores.rows import read_credential, read_credentials  # noqa: PLC0415 loads SQLAlchemy
+        from isthmusd.stores.tables import credentials  # noqa: PLC0415 loads SQLAlchemy
+
+        theirs = (
+            credentials.c.tenant == tenant,
+            credentials.c.method == issuer.method,
+            credentials.c.issuer == issuer.id,
+            credentials.c.expires_at > now,
+        )
+        with self._database.reading() as connection:
+            if after is not None:
+                last = read_credential(connection, after)
+                # Somebody else's credential is no place in this list: it would tell when that was made.
+                if last is None or (last.tenant, last.issuer) != (tenant, issuer):
+                    return ()
+            return read_credentials(connection, *theirs, after=after, limit=limit)
