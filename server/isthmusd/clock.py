@@ -1,4 +1,4 @@
-"""The real clock and the randomness of ids. Tests bring their own."""
+"""The real clock and the randomness of ids and secrets. Tests bring their own."""
 
 from __future__ import annotations
 
@@ -22,3 +22,7 @@ class SystemClock:
     def stamp(self) -> Stamp:
         """A fresh random identity."""
         return Stamp(id=os.urandom(12).hex(), created_at=int(time.time()))
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes of the system's generator."""
+        return os.urandom(count)

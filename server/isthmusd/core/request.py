@@ -20,6 +20,8 @@ class Operation(StrEnum):
     RESPONSES = "responses"
     MODELS = "models"
     CREDENTIALS = "credentials"
+    KEYS = "keys"
+    """The gateway's own public keys."""
     FORWARD = "forward"
     TENANT_FORWARD = "tenant_forward"
     """Below `/api/openai`: with the tenant's own OpenAI key."""

@@ -32,6 +32,10 @@ class Clock(Protocol):
         """A fresh identity for an answer that we make."""
         ...
 
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes that nobody can guess, for secrets."""
+        ...
+
 
 class UpstreamReply(Protocol):
     """A target's answer, its body not yet read. Read it either whole or in chunks."""
@@ -217,9 +221,7 @@ class Administration(Protocol):
 
     def credential(self, credential_id: str) -> TemporaryCredential: ...
 
-    def credentials(
-        self, *, tenant: str | None, after: str | None, limit: int
-    ) -> Sequence[TemporaryCredential]:
+    def credentials(self, *, tenant: str | None, after: str | None, limit: int) -> Sequence[TemporaryCredential]:
         """Give temporary credentials, the newest first; `after` is the last id of the page before."""
         ...
 

@@ -12,15 +12,17 @@ from urllib.parse import unquote
 
 import grpc
 import grpc.aio
+import msgspec
 from google.api.httpbody_pb2 import HttpBody
 
-from isthmusd.core.errors import Bug, GatewayError, Unauthenticated
+from isthmusd.core.errors import Bug, GatewayError, MethodNotAllowed, Unauthenticated
 from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Operation
+from isthmusd.dialects.openai.credentials import decode_credential_wish, encode_issued
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
 from isthmusd.framing.http_body import EMPTY, encode_body
-from isthmusd.pipeline.credentials import refuse_credentials
+from isthmusd.pipeline.credentials import issue_credential
 from isthmusd.pipeline.forward import forward
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
@@ -31,6 +33,11 @@ from isthmusd.rpc.errors import error_headers
 
 SERVICE = "isthmus.v1.OpenAIService"
 JSON_TYPE = "application/json"
+SECRET_ANSWER = (("cache-control", "no-store"),)
+"""A key that is shown once stays in no cache on its way."""
+PUBLIC_ANSWER = (("cache-control", "public, max-age=300"),)
+"""How late verifiers may learn of another signing key, if they do not ask again for a `kid` that they do not know."""
+READING = frozenset({"GET", "HEAD"})
 MODEL_PREFIXES = ("/v1/proxy/models", "/v1/models")
 IDENTITY_PREFIX = "/api/openai"
 IDENTITY_REFUSED = b'{"error":"Authentication failed"}'
@@ -60,15 +67,16 @@ class OpenAISurface:
     gateway: Gateway
     reader: Reader
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Give the service to register. Put together by hand: messages leave as bytes, `BROKEN` among them."""
+    def methods(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Give the methods to register. Put together by hand: messages leave as bytes, `BROKEN` among them."""
         methods = {name: self._unary(operation, self._model_route) for name, operation in ROUTES.items()}
         methods["Models"] = self._unary(Operation.MODELS, self._models)
         methods["Credentials"] = self._unary(Operation.CREDENTIALS, self._credentials)
+        methods["Keys"] = self._unary(Operation.KEYS, self._keys)
         methods["Forward"] = grpc.stream_stream_rpc_method_handler(
             self._forward, request_deserializer=HttpBody.FromString, response_serializer=None
         )
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+        return {f"/{SERVICE}/{name}": method for name, method in methods.items()}
 
     def _unary(self, operation: Operation, answer: Answer) -> grpc.RpcMethodHandler[Any, Any]:
         """Serve a method whose answer is one message, or many.
@@ -113,7 +121,16 @@ class OpenAISurface:
         return encode_body(body, JSON_TYPE)
 
     async def _credentials(self, context: Context, arrival: Arrival) -> bytes:
-        await refuse_credentials(self.gateway, arrival)
+        issued = await issue_credential(self.gateway, arrival, decode_credential_wish)
+        await context.send_initial_metadata(_metadata(arrival, 200, SECRET_ANSWER))
+        return encode_body(encode_issued(issued), JSON_TYPE)
+
+    async def _keys(self, context: Context, arrival: Arrival) -> bytes:
+        """Publish what verifies our tokens. No call of the API: nobody is asked who he is, and nothing is recorded."""
+        if arrival.method not in READING:
+            raise MethodNotAllowed("use GET here")
+        await context.send_initial_metadata(_metadata(arrival, 200, PUBLIC_ANSWER))
+        return encode_body(msgspec.json.encode(self.gateway.identification.keyring.jwks()), JSON_TYPE)
 
     async def _forward(self, requests: AsyncIterator[HttpBody], context: Context) -> None:
         opening = await anext(requests, HttpBody())

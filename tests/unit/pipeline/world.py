@@ -4,6 +4,7 @@ Targets and their answers are `targets.py`'s."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import selectors
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,10 @@ class FakeClock:
     def stamp(self) -> Stamp:
         self.stamp_count += 1
         return Stamp(id=f"stamp{self.stamp_count}", created_at=int(START))
+
+    def random_bytes(self, count: int) -> bytes:
+        self.stamp_count += 1
+        return hashlib.shake_256(str(self.stamp_count).encode()).digest(count)
 
 
 @dataclass(slots=True)
