@@ -1,5 +1,5 @@
-"""The back office of a gateway: makes tenants and keys in the store that the gateway uses, as `isthmus keys create` does.
-Calling with them is the test's."""
+"""The back office of a gateway: makes tenants and keys in the gateway's store, as `isthmus keys create` does. Calling
+with them is the test's."""
 
 from __future__ import annotations
 
