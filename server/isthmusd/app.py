@@ -69,6 +69,8 @@ async def running(
             media = await resources.enter_async_context(MediaClient(settings.media))
         database = resources.enter_context(closing(Database(settings.store)))
         directory = await resources.enter_async_context(CachedDirectory(database, keyring, clock, settings.store))
+        if not settings.pipeline.anonymous:
+            await directory.warm()
         identification = Identification(
             keyring=keyring,
             issuer=settings.token_issuer,
