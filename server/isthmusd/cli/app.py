@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
-from isthmusd.cli import check, models, providers, serve
+from isthmusd.cli import check, credentials, keys, models, providers, secret, serve, tenants
 
 DISTRIBUTION = "isthmus-gateway"
 
-COMMANDS = (serve.register, check.register, providers.register, models.register)
+COMMANDS = (
+    serve.register,
+    check.register,
+    tenants.register,
+    keys.register,
+    credentials.register,
+    secret.register,
+    providers.register,
+    models.register,
+)
 """A subcommand's file has `register(app)`; adding one is adding a line."""
 
 app = typer.Typer(name="isthmus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -37,6 +37,14 @@ def tell(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def report(done: object, sentence: str, *, json: bool) -> None:
+    """Say what was done: to a program by what it is now, to a person in a sentence."""
+    if json:
+        print_json(done)
+    else:
+        tell(sentence)
+
+
 def moment(at: float | None) -> str | None:
     """Give Unix seconds in ISO 8601, UTC."""
     if at is None:

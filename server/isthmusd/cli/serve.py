@@ -1,4 +1,5 @@
-"""`isthmus serve`: settings, then the supervisor. Imports nothing that pulls in grpc: the workers do that."""
+"""`isthmus serve`: settings, secret and store, then the supervisor. Imports nothing that pulls in grpc, the database or
+cryptography: the workers do that."""
 
 from __future__ import annotations
 
@@ -6,16 +7,17 @@ import asyncio
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isthmusd import settings
+from isthmusd.cli.store import fail, provisioned
 from isthmusd.edge.errors import EdgeError
 from isthmusd.edge.supervisor import Supervisor
 from isthmusd.observe.log import Level, Log, adopt_libraries
+from isthmusd.stores.provision import ProvisionError
 
 LOG = logging.getLogger(__name__)
 
@@ -55,17 +57,17 @@ def serve(
     }
     overrides = {name: value for name, value in flags.items() if value is not None}
     try:
-        asyncio.run(_run(config, overrides, behind_envoy))
-    except (EdgeError, settings.SettingsError) as error:
-        typer.echo(f"isthmus: {error}", err=True)
-        raise typer.Exit(1) from None
+        resolved = settings.load(config, os.environ, overrides)
+        adopt_libraries(Log(level=resolved.log_level), Level.INFO)
+        for warning in resolved.warnings:
+            LOG.warning("%s", warning)
+        # Once for all workers, and before any: they would race for the first secret and the schema.
+        asyncio.run(_run(provisioned(resolved), behind_envoy))
+    except (EdgeError, ProvisionError, settings.SettingsError) as error:
+        fail(str(error))
 
 
-async def _run(config: Path | None, overrides: Mapping[str, object], behind_envoy: bool) -> None:
-    resolved = settings.load(config, os.environ, overrides)
-    adopt_libraries(Log(level=resolved.log_level), Level.INFO)
-    for warning in resolved.warnings:
-        LOG.warning("%s", warning)
+async def _run(resolved: settings.Settings, behind_envoy: bool) -> None:
     edge = dataclasses.replace(resolved.edge, behind_envoy=behind_envoy)
     await Supervisor(edge, resolved.dump(), os.environ, announce=_announce).run()
 

@@ -20,10 +20,12 @@ from isthmusd import settings
 from isthmusd.core.administration import MAX_LISTED
 from isthmusd.core.errors import GatewayError
 from isthmusd.stores.provision import ProvisionError, provision
+from isthmusd.stores.urls import UnusableStore
 
 if TYPE_CHECKING:
     from isthmusd.core.keyring import Keyring
-    from isthmusd.stores.administration import StoreAdministration
+    from isthmusd.pipeline.ports import Administration
+    from isthmusd.stores.database import Database
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (YAML).")]
 Data = Annotated[Path | None, typer.Option("--data", help="Directory for what outlives a run.")]
@@ -39,7 +41,8 @@ class Store:
     settings: settings.Settings
     """Provisioned."""
     keyring: Keyring
-    administration: StoreAdministration
+    database: Database
+    administration: Administration
 
 
 @contextmanager
@@ -57,11 +60,12 @@ def opened(config: Path | None, data: Path | None) -> Generator[Store]:
             yield Store(
                 settings=found,
                 keyring=keyring,
+                database=database,
                 administration=StoreAdministration(database, keyring, found.token_issuer, SystemClock()),
             )
     except GatewayError as error:
         fail(error.message)
-    except (settings.SettingsError, ProvisionError, WeakSecret) as error:
+    except (settings.SettingsError, ProvisionError, UnusableStore, WeakSecret) as error:
         fail(str(error))
 
 

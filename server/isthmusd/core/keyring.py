@@ -87,6 +87,11 @@ class Keyring:
         """Whether the newest secret sealed it."""
         return sealed[len(VERSION) : HEAD] == next(iter(self._masters))
 
+    def sealed_by(self, sealed: bytes) -> str | None:
+        """Tell which secret sealed it, by the `kid` that it signs with; None: one that is not here."""
+        kids = dict(zip(self._masters, self.public, strict=True))
+        return kids.get(sealed[len(VERSION) : HEAD])
+
     def digest(self, purpose: str, text: str) -> str:
         """Name a secret without keeping it: HMAC-SHA-256, 64 hex digits. Only the newest secret names."""
         key = _derive(next(iter(self._masters.values())), purpose)
