@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from isthmusd.core.errors import Exhausted, GatewayError, Misconfigured, UpstreamError
+from isthmusd.core.errors import AlreadyExists, Exhausted, GatewayError, Misconfigured, UpstreamError
 from isthmusd.pipeline.headers import printable
 from isthmusd.rpc.call import REQUEST_ID, Metadata
 
@@ -47,6 +47,8 @@ def status_code(error: GatewayError) -> grpc.StatusCode:
     match error:
         case Misconfigured() | Exhausted(speaker=Misconfigured()):
             return grpc.StatusCode.FAILED_PRECONDITION
+        case AlreadyExists():
+            return grpc.StatusCode.ALREADY_EXISTS
         case _:
             fallback = grpc.StatusCode.INVALID_ARGUMENT if error.http_status < 500 else grpc.StatusCode.UNAVAILABLE
             return CODES.get(error.http_status, fallback)

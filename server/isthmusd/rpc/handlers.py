@@ -1,9 +1,12 @@
-"""Puts a typed service's methods on a server. Made here instead of by the generated registration, so that bytes that
-are no message are the caller's error: grpcio would answer UNKNOWN and name a Python class."""
+"""Puts methods on a server: those of typed services by their names, and only what the table of access knows.
+
+Made here instead of by the generated registration, so that bytes that are no message are the caller's error: grpcio
+would answer UNKNOWN and name a Python class. Who may call is decided in the pipeline, not here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -11,11 +14,14 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from isthmusd.core.authorisation import Listener, demand_rpc_rules
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.rpc.call import Context
 from isthmusd.rpc.errors import status_code, trailers
 
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
+Methods = Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+"""By `/package.Service/Method`."""
 
 KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -27,10 +33,34 @@ KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] =
 NO_MESSAGE = InvalidRequest("the request is no message of this method; generate your stubs from the published protos")
 
 
-def handler_for(service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
+class Declared(grpc.GenericRpcHandler):
+    """All methods of one listener. Raises Undeclared if one of them has no rule, or belongs on another listener."""
+
+    def __init__(self, listener: Listener, *methods: Methods) -> None:
+        self._methods = {name: method for each in methods for name, method in each.items()}
+        demand_rpc_rules(self._methods, listener)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Find the method that a call names."""
+        return self._methods.get(handler_call_details.method)
+
+
+def methods_of(service: ServiceDescriptor, servicer: object) -> Methods:
     """Bind every method of a service to the servicer's method of the same name."""
-    methods = {method.name: _handler(method, getattr(servicer, method.name)) for method in service.methods}
-    return grpc.method_handlers_generic_handler(service.full_name, methods)
+    return {full_name(method): _handler(method, getattr(servicer, method.name)) for method in service.methods}
+
+
+def full_name(method: MethodDescriptor) -> str:
+    """Give a method's name as it is on the wire."""
+    service: Any = method.containing_service
+    return f"/{service.full_name}/{method.name}"
+
+
+def unary_handler(method: MethodDescriptor, behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
+    """Bind a method of one request and one answer; the behaviour gets None for bytes that are no message."""
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour, request_deserializer=_reader(method), response_serializer=_write
+    )
 
 
 def _handler(method: MethodDescriptor, behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:

@@ -1,21 +1,18 @@
-"""Puts the services on a gRPC server: options, health, reflection. The processes around it are `edge/`."""
+"""Puts the services on the gRPC server that callers reach. Administration is `admin_server.py`'s; the processes around
+both are `edge/`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import grpc
 import grpc.aio
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection, reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
+from google.protobuf.descriptor import FileDescriptor
 from isthmus.v1 import chat_pb2, completion_pb2, credential_pb2, embedding_pb2, forward_pb2, model_pb2
 
+from isthmusd.core.authorisation import Listener
 from isthmusd.pipeline.run import Gateway
 from isthmusd.rpc.call import Reader
 from isthmusd.rpc.chat import ChatServicer
@@ -23,9 +20,10 @@ from isthmusd.rpc.completion import CompletionServicer
 from isthmusd.rpc.credential import CredentialServicer
 from isthmusd.rpc.embedding import EmbeddingServicer
 from isthmusd.rpc.forward import ForwardServicer
-from isthmusd.rpc.handlers import handler_for
+from isthmusd.rpc.handlers import Declared, Methods, methods_of
 from isthmusd.rpc.model import ModelServicer
 from isthmusd.rpc.openai import SERVICE, OpenAISurface
+from isthmusd.rpc.probes import Health, reflection_methods
 from isthmusd.rpc.typed import TypedCalls
 
 TYPED: tuple[tuple[FileDescriptor, Callable[[TypedCalls], object]], ...] = (
@@ -43,75 +41,59 @@ SERVICES = (SERVICE, *(service.full_name for file, _ in TYPED for service in fil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """One gRPC listener."""
+    """The gRPC listeners of one worker."""
 
     bind: str
     """`unix:/path` or `host:port`."""
     edge: bool
     """Envoy is the only one that can dial it: what it says of the call is believed."""
+    admin_bind: str | None = None
+    """`unix:/path` of AdminService; None: it is not served."""
     message_bytes: int = 64 * 1024 * 1024
     """Largest message received."""
     reflection: bool = True
+    """On the public listener; the admin listener always has it."""
     notice_s: float = 0.0
     """How long a stop waits between saying so and doing it, for whoever sends us calls to notice."""
 
 
 class Server:
-    """A gRPC server with every service of the gateway. `start` once, then `stop` once."""
+    """A gRPC server with every service of the gateway. `start` once, then `stop` once. Raises Undeclared."""
 
     def __init__(self, gateway: Gateway, options: ServerOptions) -> None:
-        self._server = grpc.aio.server(options=_channel_options(options))
-        self._health = HealthServicer()
+        self._server = grpc.aio.server(options=channel_options(options.message_bytes))
+        self._health = Health(SERVICES)
         self._options = options
         self.port: int = 0
         """The bound port, once started; 0 on a unix socket."""
-        _register(self._server, gateway, Reader(edge=options.edge, clock=gateway.clock))
-        health = cast(ServiceDescriptor, health_pb2.DESCRIPTOR.services_by_name["Health"])
-        # Not by their generated registration: for each method registered that way grpcio keeps one more task waiting,
-        # and every call of any service waits for all of them anew.
-        self._server.add_generic_rpc_handlers((handler_for(health, self._health),))
+        methods = [self._health.methods(), *_methods(gateway, Reader(edge=options.edge, clock=gateway.clock))]
         if options.reflection:
-            names = (*SERVICES, health.full_name, reflection.SERVICE_NAME)
-            self._server.add_generic_rpc_handlers((_reflection_handler(names),))
+            methods.append(reflection_methods(SERVICES))
+        self._server.add_generic_rpc_handlers((Declared(Listener.PUBLIC, *methods),))
 
     async def start(self) -> None:
         """Bind and serve."""
         self.port = self._server.add_insecure_port(self._options.bind)
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._health.say(serving=True)
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
         """Stop taking calls, let those in flight finish for at most `grace_s` seconds."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._health.say(serving=False)
         await asyncio.sleep(self._options.notice_s)
         await self._server.stop(grace_s)
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
 
-
-def _register(server: grpc.aio.Server, gateway: Gateway, reader: Reader) -> None:
+def _methods(gateway: Gateway, reader: Reader) -> list[Methods]:
     calls = TypedCalls(gateway, reader)
-    server.add_generic_rpc_handlers((OpenAISurface(gateway, reader).handler(),))
-    for file, servicer in TYPED:
-        handlers = [handler_for(service, servicer(calls)) for service in file.services_by_name.values()]
-        server.add_generic_rpc_handlers(handlers)
+    typed = [methods_of(each, servicer(calls)) for file, servicer in TYPED for each in file.services_by_name.values()]
+    return [OpenAISurface(gateway, reader).methods(), *typed]
 
 
-def _reflection_handler(names: Sequence[str]) -> grpc.GenericRpcHandler:
-    servicer = cast(Any, ReflectionServicer(names))
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": handler})
-
-
-def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
+def channel_options(message_bytes: int) -> list[tuple[str, int]]:
+    """Give what any gRPC server of ours is built with."""
     return [
-        ("grpc.max_receive_message_length", options.message_bytes),
+        ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_send_message_length", -1),
         # The defaults (8/16 KiB) turn a long cookie or many headers into a random RESOURCE_EXHAUSTED.
         ("grpc.max_metadata_size", 64 * 1024),

@@ -225,12 +225,14 @@ class RecordLoss(_message.Message):
     def __init__(self, field: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RecordBodies(_message.Message):
-    __slots__ = ("asked", "answered")
+    __slots__ = ("asked", "answered", "cut")
     ASKED_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
     asked: bytes
     answered: bytes
-    def __init__(self, asked: _Optional[bytes] = ..., answered: _Optional[bytes] = ...) -> None: ...
+    cut: bool
+    def __init__(self, asked: _Optional[bytes] = ..., answered: _Optional[bytes] = ..., cut: bool = ...) -> None: ...
 
 class CreateTenantRequest(_message.Message):
     __slots__ = ("id", "settings")
