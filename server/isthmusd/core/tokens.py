@@ -5,15 +5,17 @@ Tokens of others are verified by `identity.py`. What a verified token may do is 
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, cast
 
 import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from jwt.utils import base64url_decode
 
 from isthmusd.core.errors import CredentialExpired, Unauthenticated
 from isthmusd.core.keyring import SigningKey
@@ -25,9 +27,16 @@ ALGORITHM = "EdDSA"
 MAX_BYTES = 16 * 1024
 LEEWAY_S = 30.0
 """How far the clocks of two machines may be apart."""
-JWT = re.compile(r"e[wy][\w-]*(?:\.[\w-]*){2,4}")
-"""Signed (three parts) or encrypted (five); begins with `{` and a quote or a space, as base64 writes them."""
-SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
+SIGNED = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+OPENS_OBJECT = re.compile(rb"\s*\{\s*[\"}]")
+OPENINGS = ("ey", "ew")
+"""How base64 begins that holds an object: `{` and a quote, or `{` and white space."""
+ASYMMETRIC = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+"""Every algorithm that a signature is ever checked by. A verifier's key must not be able to sign."""
+SIGNATURES = jwt.PyJWS(algorithms=ASYMMETRIC)
 
 Claims = Mapping[str, Any]
 
@@ -36,8 +45,21 @@ Claims = Mapping[str, Any]
 class Unverified:
     """What a token says of itself. Nothing of it is true until its signature is checked."""
 
-    header: Claims
-    claims: Claims
+    header: Claims = field(repr=False)
+    claims: Claims = field(repr=False)
+
+
+def holds_jwt(token: str) -> bool:
+    """Tell whether a token is a JWT or has one in it: signed or encrypted, whole, damaged or in quotes.
+
+    Such a one names somebody, so it is never taken for a provider's key. In linear time.
+    """
+    parts = token.split(".")
+    if len(parts) == 1:
+        return False
+    return _opens_object(parts[0]) or any(
+        body.startswith(OPENINGS) and any(opening in head for opening in OPENINGS) for head, body in pairwise(parts)
+    )
 
 
 def read_unverified(token: str) -> Unverified | None:
@@ -46,13 +68,13 @@ def read_unverified(token: str) -> Unverified | None:
         return None
     head, body, _ = token.split(".")
     try:
-        header = msgspec.json.decode(base64url_decode(head))
-        claims = msgspec.json.decode(base64url_decode(body))
-    except (ValueError, RecursionError, msgspec.DecodeError):
+        header = msgspec.json.decode(from_base64url(head))
+        claims = msgspec.json.decode(from_base64url(body))
+    except (ValueError, RecursionError):
         return None
     match header, claims:
         case dict(), dict():
-            return Unverified(header, claims)
+            return Unverified(cast("Claims", header), cast("Claims", claims))
         case _:
             return None
 
@@ -75,32 +97,59 @@ def verify(token: str, keys: Mapping[str, Ed25519PublicKey], *, kind: str, issue
         raise unknown_key()
     claims = verified_claims(token, public, ALGORITHM)
     match claims:
-        case {"iss": str(by), "aud": str(to), "jti": str(), "tenant": str(), "iat": int(at)} if (
-            by == to == issuer and at <= now + LEEWAY_S
+        case {"iss": str(by), "aud": str(to), "jti": str(name), "tenant": str(), "iat": int(at)} if (
+            by == to == issuer and name and at <= now + LEEWAY_S
         ):
             pass
         case _:
             raise unknown_key()
+    if kind == CREDENTIAL_TYPE and "exp" not in claims:
+        raise unknown_key()
+    refuse_expired(claims, now)
+    return claims
+
+
+def refuse_expired(claims: Claims, now: float) -> None:
+    """Raise CredentialExpired for claims of a token of ours whose time is over."""
     expires_at = claims.get("exp")
     if expires_at is not None and (not isinstance(expires_at, int) or expires_at <= now):
         raise CredentialExpired("this key has expired; create another")
-    return claims
 
 
 def verified_claims(token: str, public: Any, algorithm: str) -> Claims:
     """Check a signature by the one algorithm that is expected. Raises Unauthenticated."""
     try:
-        payload = jwt.PyJWS().decode_complete(token, public, algorithms=[algorithm])["payload"]
+        payload = SIGNATURES.decode_complete(token, public, algorithms=[algorithm])["payload"]
         claims = msgspec.json.decode(payload)
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError, msgspec.DecodeError):
+        # Of a claim that is there twice, readers take different ones.
+        json.loads(payload, object_pairs_hook=_refuse_doubled)
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         raise unknown_key() from None
     match claims:
         case dict():
-            return claims
+            return cast("Claims", claims)
         case _:
             raise unknown_key()
+
+
+def from_base64url(text: str) -> bytes:
+    """Read base64url without padding, as tokens have it. Raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def unknown_key() -> Unauthenticated:
     """One answer for every key that is not accepted: why not would help to guess."""
     return Unauthenticated("this key is not known here; check it, or create one on this gateway")
+
+
+def _opens_object(segment: str) -> bool:
+    text = segment.rstrip("=").replace("+", "-").replace("/", "_")
+    try:
+        return OPENS_OBJECT.match(from_base64url(text + "A" * (-len(text) % 4))) is not None
+    except ValueError:
+        return False
+
+
+def _refuse_doubled(members: list[tuple[str, object]]) -> None:
+    if len(dict(members)) < len(members):
+        raise ValueError("a member is there twice")

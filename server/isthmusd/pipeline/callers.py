@@ -1,28 +1,27 @@
-"""From a token to the principal that it stands for. Tokens are told apart by their form, never by trying one check after
-the other: a token that fails its own is refused, and reaches no provider. What a call wishes is `identify.py`'s.
+"""From a token to the principal that it stands for. Tokens are told apart by their form, never by trying one check
+after the other: a token that fails its own is refused, and reaches no provider. What a call wishes is `identify.py`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
 from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenticated
-from isthmusd.core.identity import Identity
+from isthmusd.core.identity import VERIFIER, Identity, unknown_tenant
 from isthmusd.core.keyring import Keyring, Unsealable, open_apart
-from isthmusd.core.tenants import ForwardGrant, Grants, TemporaryCredential, Tenant
+from isthmusd.core.remembered import Remembered, fingerprint
+from isthmusd.core.tenants import ForwardGrant, Grants, Role, TemporaryCredential, Tenant
 from isthmusd.core.tokens import (
     CREDENTIAL_TYPE,
-    JWT,
     KEY_PREFIX,
     KEY_TYPE,
     MAX_BYTES,
     Claims,
-    base64url_decode,
+    from_base64url,
+    holds_jwt,
     read_unverified,
+    refuse_expired,
     unknown_key,
     verify,
 )
@@ -35,11 +34,11 @@ ALL = Grants(forward=ForwardGrant.SHARED)
 ANONYMOUS = Principal(tenant=HOUSE, key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=ALL)
 VERIFIED_COUNT = 10_000
 """Verified tokens that are remembered: to check a signature costs as much as the rest of identification together."""
-IDENTITY_S = 300.0
-"""How long an identity is believed without another look at its token."""
+ANSWER_S = 300.0
+"""How long the hook's word counts, where it gives no earlier end."""
 PROVIDER_KEY_NAME = "provider-key-"
-
-Value = TypeVar("Value")
+SEPARATOR = "|"
+"""Between the issuer and the subject of an identity. No configured issuer has it in its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +54,18 @@ class Identification:
 
 
 class Callers:
-    """Knows whom a token stands for. One per worker, used from its loop."""
+    """Knows whom a token stands for. One per worker, used from its loop.
+
+    Only what cannot change is remembered: that a signature of ours is good (the keyring is made once), and for a while
+    what the hook said. Whether a key, a credential or a tenant is still good is asked of the directory for every call.
+    """
 
     def __init__(self, options: PipelineOptions, clock: Clock, means: Identification) -> None:
         self._options = options
         self._clock = clock
         self._means = means
         self._own: Remembered[Claims] = Remembered(VERIFIED_COUNT)
-        self._identities: Remembered[tuple[Identity, float]] = Remembered(VERIFIED_COUNT)
+        self._answers: Remembered[tuple[Identity, float]] = Remembered(VERIFIED_COUNT)
 
     def anonymous(self) -> Principal:
         """Give who calls without any token. Raises Unauthenticated."""
@@ -77,21 +80,18 @@ class Callers:
             raise Unauthenticated("this key is longer than any key is; check it")
         if token.startswith(KEY_PREFIX):
             return await self._of_key(self._verified(token, KEY_TYPE))
-        if JWT.fullmatch(token):
-            said = read_unverified(token)
-            if said is None:
-                raise unknown_key()
+        said = read_unverified(token)
+        if said is not None:
             by = said.claims.get("iss")
             if by == means.issuer:
                 return await self._of_credential(self._verified(token, CREDENTIAL_TYPE))
             if isinstance(by, str) and means.identities.knows(by):
-                return await self._of_identity(await self._identity(token))
-            if means.hook is not None and means.hook.wants(token, said):
-                return await self._of_identity(await self._identity(token))
+                return await self._of_identity(await means.identities.verify(token, said))
+        if means.hook is not None and means.hook.wants(token, said):
+            return await self._of_identity(await self._answer(token, means.hook))
+        if holds_jwt(token):
             # A gateway secret or somebody's identity must never travel on to a provider.
             raise unknown_key()
-        if means.hook is not None and means.hook.wants(token, None):
-            return await self._of_identity(await self._identity(token))
         return self._of_provider_key(token)
 
     def _verified(self, token: str, kind: str) -> Claims:
@@ -103,6 +103,8 @@ class Callers:
             now = self._clock.now()
             claims = verify(bare, self._means.keyring.public, kind=kind, issuer=self._means.issuer, now=now)
             self._own.put(name, claims)
+        else:
+            refuse_expired(claims, self._clock.now())
         return claims
 
     async def _of_key(self, claims: Claims) -> Principal:
@@ -127,6 +129,11 @@ class Callers:
             raise unknown_key()
         self._refuse_ended(credential.expires_at, credential.revoked_at)
         issuer = await self._issuer(credential, claims)
+        projects = issuer.grants.projects
+        if credential.project is not None and projects is not None and credential.project not in projects:
+            raise PermissionDenied(
+                "the issuer of this key may not use its project any more", code="project_not_allowed"
+            )
         only = None if credential.model is None else frozenset((credential.model,))
         return replace(
             issuer,
@@ -134,19 +141,21 @@ class Callers:
             method=AuthMethod.TEMPORARY_CREDENTIAL,
             grants=Grants(models=only, forward=ForwardGrant.SHARED).within(issuer.grants),
             project=credential.project,
-            expires_at=credential.expires_at,
+            expires_at=min(credential.expires_at, issuer.expires_at or credential.expires_at),
         )
 
     async def _issuer(self, credential: TemporaryCredential, claims: Claims) -> Principal:
         """Give what the issuer may do now: a credential never outlives or exceeds it."""
         match credential.issuer.method:
-            case AuthMethod.ANONYMOUS:
-                return self.anonymous()
+            case AuthMethod.ANONYMOUS if self._options.anonymous:
+                return ANONYMOUS
             case AuthMethod.PROVIDER_KEY:
                 return self._of_provider_key(_from_custody(credential, claims))
             case AuthMethod.GATEWAY_KEY:
-                return await self._of_key({"jti": credential.issuer.id, "tenant": credential.tenant})
-            case _:
+                issuer = await self._of_key({"jti": credential.issuer.id, "tenant": credential.tenant})
+                if issuer.role is Role.CALLER:
+                    return issuer
+            case AuthMethod.IDENTITY_TOKEN if self._believes(credential.issuer.id.partition(SEPARATOR)[0]):
                 owner = await self._owner(credential.tenant)
                 return Principal(
                     tenant=owner.id,
@@ -155,26 +164,28 @@ class Callers:
                     grants=owner.grants,
                     owner=owner,
                 )
+            case _:
+                pass
+        raise unknown_key()
 
-    async def _identity(self, token: str) -> Identity:
+    def _believes(self, issuer: str) -> bool:
+        """Whether tokens of an issuer are still taken."""
+        return self._means.identities.knows(issuer) or (issuer == VERIFIER and self._means.hook is not None)
+
+    async def _answer(self, token: str, hook: TokenHook) -> Identity:
+        """Give what the hook says of a token, or said not long ago."""
         name, now = fingerprint(token), self._clock.now()
-        known = self._identities.get(name)
+        known = self._answers.get(name)
         if known is not None:
             identity, until = known
             if now < until:
                 return identity
-        said = read_unverified(token)
-        by = said.claims.get("iss") if said is not None else None
-        if said is not None and isinstance(by, str) and self._means.identities.knows(by):
-            identity = await self._means.identities.verify(token, said)
-        elif self._means.hook is not None:
-            identity = await self._means.hook.verify(token)
-        else:
-            raise unknown_key()
-        until = now + IDENTITY_S
-        self._identities.put(
-            name, (identity, until if identity.expires_at is None else min(until, identity.expires_at))
-        )
+            self._answers.forget(name)
+        identity = await hook.verify(token)
+        until = now + ANSWER_S if identity.expires_at is None else min(now + ANSWER_S, identity.expires_at)
+        if until <= self._clock.now():
+            raise CredentialExpired("this token has expired; get another")
+        self._answers.put(name, (identity, until))
         return identity
 
     async def _of_identity(self, identity: Identity) -> Principal:
@@ -183,10 +194,10 @@ class Callers:
             tenant = await self._means.directory.tenant_of(identity.issuer, identity.subject)
         owner = None if tenant is None else await self._means.directory.tenant(tenant)
         if owner is None or owner.revoked_at is not None:
-            raise PermissionDenied("this identity belongs to no tenant of this gateway", code="tenant_not_found")
+            raise unknown_tenant()
         return Principal(
             tenant=owner.id,
-            key_id=f"{identity.issuer}|{identity.subject}",
+            key_id=f"{identity.issuer}{SEPARATOR}{identity.subject}",
             method=AuthMethod.IDENTITY_TOKEN,
             grants=owner.grants,
             owner=owner,
@@ -217,37 +228,11 @@ class Callers:
             raise CredentialExpired("this key has expired; create another")
 
 
-class Remembered(Generic[Value]):
-    """The values of the latest names. Names are digests of whole tokens: no two tokens share one."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[bytes, Value] = OrderedDict()
-
-    def get(self, name: bytes) -> Value | None:
-        """Give a value that is still remembered."""
-        value = self._values.get(name)
-        if value is not None:
-            self._values.move_to_end(name)
-        return value
-
-    def put(self, name: bytes, value: Value) -> None:
-        """Remember a value, and forget the one that was not asked for the longest."""
-        self._values[name] = value
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
-
-
-def fingerprint(token: str) -> bytes:
-    """Name a whole token."""
-    return hashlib.sha256(token.encode()).digest()
-
-
 def _from_custody(credential: TemporaryCredential, claims: Claims) -> str:
     secret = claims.get("secret")
     if credential.custody is None or not isinstance(secret, str):
         raise unknown_key()
     try:
-        return open_apart(credential.custody, secret=base64url_decode(secret), owner=credential.id).decode()
+        return open_apart(credential.custody, secret=from_base64url(secret), owner=credential.id).decode()
     except (Unsealable, ValueError):
         raise unknown_key() from None

@@ -14,7 +14,7 @@ FIREBASE_KEYS = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@
 
 def issuers(auth: Auth) -> tuple[IssuerOptions, ...]:
     """Give every identity provider that is configured."""
-    return tuple(_options(each) for _, each in named(auth))
+    return tuple(options_of(each) for _, each in named(auth))
 
 
 def named(auth: Auth) -> Iterator[tuple[str, IdentityIssuer]]:
@@ -38,7 +38,8 @@ def hook(auth: Auth) -> HookOptions | None:
     )
 
 
-def _options(written: IdentityIssuer) -> IssuerOptions:
+def options_of(written: IdentityIssuer) -> IssuerOptions:
+    """Give one as it is to be asked and believed."""
     project = written.firebase_project
     issuer = written.issuer or (f"{FIREBASE_ISSUER}{project}" if project else "")
     audience = written.audience or project or ""

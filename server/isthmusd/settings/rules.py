@@ -19,6 +19,7 @@ from isthmusd.edge.options import Address
 from isthmusd.pipeline.resolve import ModelTarget
 from isthmusd.providers import catalog
 from isthmusd.providers.setup import VARIABLES, Setup
+from isthmusd.settings import identity_rules
 from isthmusd.settings.errors import SettingsError, nearest
 from isthmusd.settings.schema import Raw
 from isthmusd.settings.sources import SECRET_FIELDS
@@ -90,6 +91,7 @@ def warn(tree: Tree, config: Path | None) -> Iterator[str]:
         yield f"listen: everyone who reaches {tree.listen} can spend your provider keys (allow_public_anonymous)"
     if "*" in tree.cors.origins and tree.auth.anonymous:
         yield "cors.origins: every web page that a user of this machine opens can spend your provider keys"
+    yield from identity_rules.warnings(tree)
     known = catalog.build(tree.providers)
     if not any(known[name].usable for name in tree.providers):
         yield "no provider has a key: only demo/echo and callers with their own keys will get answers"
@@ -226,4 +228,5 @@ _RULES: tuple[Callable[[Tree], Iterator[str | None]], ...] = (
     _model_faults,
     _media_faults,
     _origin_faults,
+    identity_rules.faults,
 )
