@@ -23,18 +23,11 @@ from isthmusd.core.tenants import (
     Tenant,
 )
 from isthmusd.stores.tables import credentials, keys, projects, provider_keys, subjects, tenants
+from isthmusd.stores.wishes import is_storable
 
 LOG = logging.getLogger(__name__)
 PROVIDER_KEY = "provider-key"
 """The purpose that tenants' credentials are sealed for."""
-
-
-def is_storable(*texts: str) -> bool:
-    """Whether databases can hold the texts: neither NUL nor half a character is in any row."""
-    try:
-        return b"\0" not in "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
 
 
 def read_tenant(connection: Connection, keyring: Keyring, tenant_id: str) -> Tenant | None:
