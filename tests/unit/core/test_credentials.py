@@ -25,7 +25,8 @@ from isthmusd.core.credentials import (
 from isthmusd.core.errors import CredentialExpired, InvalidRequest, PermissionDenied
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import Grants, Issuer
-from isthmusd.core.tokens import CREDENTIAL_TYPE, MAX_BYTES, base64url_decode, mint
+from isthmusd.core.tokens import CREDENTIAL_TYPE, MAX_BYTES, mint
+from jwt.utils import base64url_decode
 
 KEYRING = Keyring.parse("a-secret-of-tests-0123456789-abcdefghijk")
 NOW = 1_700_000_000.75

@@ -40,10 +40,10 @@ def test_wishes_are_read(body: bytes, wish: CredentialWish) -> None:
     assert type(read.ttl_s) is int
 
 
-@pytest.mark.parametrize(
-    "value", ["0", "-1", "0.5", "600.5", "86401", "1e400", "1" + "0" * 5000, "true", "false", '"600"', "null", "[600]"]
-    + ["{}", "NaN", "Infinity", "-Infinity", " NaN"],
-)  # fmt: skip
+NUMBERS = ("0", "-1", "0.5", "600.5", "86401", "1e400", "1" + "0" * 5000, "NaN", " NaN", "Infinity", "-Infinity")
+
+
+@pytest.mark.parametrize("value", [*NUMBERS, "true", "false", '"600"', "null", "[600]", "{}"])
 def test_other_lifetimes_are_refused_by_name(value: str) -> None:
     refused = refusal(f'{{"ttl_seconds":{value}}}'.encode())
 
