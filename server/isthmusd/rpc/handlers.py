@@ -7,7 +7,7 @@ would answer UNKNOWN and name a Python class. Who may call is decided in the pip
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -20,7 +20,7 @@ from isthmusd.rpc.call import Context
 from isthmusd.rpc.errors import status_code, trailers
 
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
-Methods = Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+Methods: TypeAlias = "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
 """By `/package.Service/Method`."""
 
 KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
