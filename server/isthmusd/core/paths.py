@@ -1,4 +1,5 @@
-"""Which paths Forward carries, and which the gateway owns. Pure text; resolving a provider is `pipeline/resolve.py`."""
+"""Which paths are carried to a provider, and which the gateway owns. Pure text; resolving a provider is
+`pipeline/resolve.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,12 @@ from urllib.parse import unquote_to_bytes
 from isthmusd.core.errors import InvalidRequest, MethodNotAllowed, NotFound
 
 PREFIXES = ("/v1/proxy/", "/v1/")
+
+TENANT_PROVIDER = "openai"
+TENANT_PREFIX = f"/api/{TENANT_PROVIDER}"
+"""All below it goes to the provider that it names, with the tenant's own key."""
+TENANT_DEFAULT = "v1/responses"
+"""What the bare prefix stands for."""
 
 OWNED: dict[str, frozenset[str]] = {
     "chat/completions": frozenset({"POST"}),
@@ -53,12 +60,36 @@ def forward_path(method: str, raw: str, *, served_here: bool) -> ForwardPath:
         raise NotFound("no such path; the API is below /v1/")
     decoded = unquote_to_bytes(rest)
     _refuse_escapes(rest, decoded)
-    if "#" in query:
-        raise InvalidRequest("the query must not hold '#': percent-encode it", code="invalid_path")
+    _refuse_fragment(query)
     name = decoded.decode("utf-8", "replace").strip("/")
     if served_here or name not in ALSO_AT_PROVIDERS or method not in OWNED[name]:
         _refuse_owned(method, name, verbatim=name == rest.strip("/"))
     return ForwardPath(rest, mark + query)
+
+
+def is_tenant_path(raw: str) -> bool:
+    """Tell whether a raw path is the prefix of tenants' own calls, or below it."""
+    path = raw.partition("?")[0]
+    return path == TENANT_PREFIX or path.startswith(f"{TENANT_PREFIX}/")
+
+
+def tenant_path(raw: str) -> ForwardPath:
+    """Check a raw path and query below the prefix of tenants' own calls, and cut the prefix off.
+
+    Raises InvalidRequest as `forward_path` does. The gateway owns nothing there.
+    """
+    if not is_tenant_path(raw):
+        raise NotFound(f"no such path; these calls are below {TENANT_PREFIX}/")
+    path, mark, query = raw.partition("?")
+    rest = path[len(TENANT_PREFIX) + 1 :]
+    _refuse_escapes(rest, unquote_to_bytes(rest))
+    _refuse_fragment(query)
+    return ForwardPath(rest or TENANT_DEFAULT, mark + query)
+
+
+def _refuse_fragment(query: str) -> None:
+    if "#" in query:
+        raise InvalidRequest("the query must not hold '#': percent-encode it", code="invalid_path")
 
 
 def _refuse_escapes(rest: str, decoded: bytes) -> None:

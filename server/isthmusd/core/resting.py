@@ -16,7 +16,7 @@ LONGEST_REST_S = 60.0
 """A `retry-after` beyond it counts as this: hosts guess, and other limits may be free sooner."""
 MAX_COUNT = 1024
 
-_Key = tuple[str, str, str | None, str]
+_Key = tuple[str, str, str | None, str | None, str]
 
 
 class Resting:
@@ -70,8 +70,9 @@ def _rest_s(failure: GatewayError) -> float:
 
 def _key(target: Target) -> _Key:
     host = target.provider
-    # With the model: limits are per model, and a key may be refused for one model only.
-    return host.name, host.base_url, host.endpoint, target.model
+    # With the model: limits are per model, and a key may be refused for one model only. With the owner: what one
+    # tenant's account is told says nothing about another's.
+    return host.name, host.base_url, target.owner, host.endpoint, target.model
 
 
 def _among(target: Target, others: Sequence[Target]) -> bool:

@@ -23,10 +23,17 @@ class Target:
     secret: str | None = field(default=None, repr=False)
     callers_own_key: bool = False
     """The secret came with the call: a rejection is the caller's business."""
+    owner: str | None = None
+    """The tenant whose own credential pays; None: the gateway's does, or the caller's."""
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody but the caller's side has the account that pays."""
+        return self.callers_own_key or self.owner is not None
 
     @property
     def endpoint(self) -> str | None:
-        """Name of the gateway's credential that pays; None: it has no name, or the caller pays."""
+        """Name of the stored credential that pays; None: it has no name, or the caller pays."""
         return None if self.callers_own_key else self.provider.endpoint
 
 

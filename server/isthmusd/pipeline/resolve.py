@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from isthmusd.core.call import AuthMethod, Call, Principal
-from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated, UnknownModel
+from isthmusd.core.call import Call, Principal
+from isthmusd.core.errors import InvalidRequest, NotFound, PermissionDenied, Unauthenticated, UnknownModel
 from isthmusd.core.model import Listed
 from isthmusd.core.profile import Provider
 from isthmusd.core.routing import Plan, Target
+from isthmusd.core.tenants import Tenant
 
 ENDPOINT_HEADER = "x-isthmus-endpoint"
+NO_OWN_KEY = "provider_key_not_found"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,11 @@ CACHED_LENGTH = 200
 
 
 class Resolver:
-    """Knows which model is where. Built once; read-only afterwards."""
+    """Knows which model is where. Built once; read-only afterwards.
+
+    Where a tenant has keys of a provider, they are all that its calls use there: the gateway's own credential of that
+    provider never stands in for one of them.
+    """
 
     def __init__(
         self,
@@ -73,18 +79,20 @@ class Resolver:
         )
         # Finding out how a host is for a model costs as much as the rest of a resolution; few models are asked for.
         self._remembered = lru_cache(maxsize=CACHED_COUNT)(self._made)
+        self._places: dict[str, tuple[Provider, ...]] = {}
+        """Model to the hosts that answer to its bare name, in their order."""
+        for provider in providers.values():
+            for model in () if provider.prefixed_only else provider.models:
+                self._places[model] = (*self._places.get(model, ()), provider)
         self._by_model = {
-            model: provider.name
-            for provider in reversed(tuple(providers.values()))
-            if provider.usable and not provider.prefixed_only
-            for model in provider.models
+            model: next(host.name for host in hosts if host.usable)
+            for model, hosts in self._places.items()
+            if any(host.usable for host in hosts)
         }
 
     def resolve(self, call: Call, model: str) -> Plan:
         """Find the targets for a model. Raises PermissionDenied, UnknownModel, Unauthenticated, InvalidRequest."""
-        granted = call.principal.grants.models
-        if granted is not None and model not in granted:
-            raise PermissionDenied(f"your key does not allow the model '{_shown(model)}'", code="model_not_allowed")
+        refuse_ungranted(call.principal, model)
         return self._plan(call, self._find(call.principal, model))
 
     def resolve_default(self, call: Call) -> Plan:
@@ -95,12 +103,20 @@ class Resolver:
             raise UnknownModel("no default provider is configured; name a model in the body")
         return self._plan(call, (ModelTarget(provider=self._default, model=""),))
 
+    def resolve_own(self, call: Call, provider: str) -> Target:
+        """Give one provider with the tenant's own key, for paths that are for that alone. Raises NotFound,
+        InvalidRequest."""
+        owner, host = call.principal.owner, self._providers.get(provider)
+        if host is None or owner is None or not owner.provider_keys.get(provider):
+            raise NotFound(f"your tenant has no key of {provider}: its operator must add one", code=NO_OWN_KEY)
+        return _named(tuple(_owned(host, "", owner)), call.endpoint)[0]
+
     def models(self, principal: Principal) -> Iterator[Listed]:
         """List what this caller may use, sorted by id."""
         granted = principal.grants.models
         names = [Listed(id=name, provider=alias.wanted[0].provider) for name, alias in self._aliases.items()]
         for provider in self._providers.values():
-            if provider.usable or principal.provider_key is not None:
+            if provider.usable or principal.provider_key is not None or _is_opened(provider, principal.owner):
                 prefix = "" if provider.name == self._default else f"{provider.name}/"
                 # Models that already carry their provider's name are not prefixed twice.
                 names += [Listed(id=f"{prefix}{model}", provider=provider.name) for model in provider.models]
@@ -114,7 +130,7 @@ class Resolver:
         alias = self._aliases.get(model)
         if alias is not None:
             return alias.wanted
-        known = self._by_model.get(model)
+        known = self._known(principal.owner, model)
         if known is not None:
             return (ModelTarget(provider=known, model=model),)
         prefix, slash, rest = model.partition("/")
@@ -123,9 +139,19 @@ class Resolver:
                 raise self._unknown(model, f"no provider is called '{_shown(prefix)}'")
             return (ModelTarget(provider=prefix, model=rest),)
         provider = self._providers.get(self._default or "")
-        if provider is None or not (provider.usable or principal.provider_key is not None):
+        if provider is None or not (
+            provider.usable or principal.provider_key is not None or _is_opened(provider, principal.owner)
+        ):
             raise self._unknown(model, "no provider with a credential serves it")
         return (ModelTarget(provider=provider.name, model=model),)
+
+    def _known(self, owner: Tenant | None, model: str) -> str | None:
+        """Give the host of a bare name: before all others one that the tenant has a key of."""
+        if owner is not None and owner.provider_keys:
+            for host in self._places.get(model, ()):
+                if _is_opened(host, owner):
+                    return host.name
+        return self._by_model.get(model)
 
     def _unknown(self, model: str, why: str) -> UnknownModel:
         return UnknownModel(
@@ -136,9 +162,10 @@ class Resolver:
     def _plan(self, call: Call, wanted: tuple[ModelTarget, ...]) -> Plan:
         """Choose whose secrets pay, and put the targets that they open in order."""
         principal, key = call.principal, call.principal.provider_key
-        targets = self._targets(wanted)
+        targets = self._targets(wanted, principal.owner)
         preferred = targets[0].provider
-        ours = self._anonymous or principal.method not in {AuthMethod.ANONYMOUS, AuthMethod.PROVIDER_KEY}
+        # Not by the kind of credential: a temporary one may stand for a provider's key, which opens nothing of ours.
+        ours = self._anonymous or principal.owner is not None
         usable = [target for target in targets if ours and target.provider.usable]
         if key is not None and preferred.needs_key and not _serves(usable, preferred):
             return self._own_plan(call, targets, key)
@@ -146,15 +173,21 @@ class Resolver:
             raise _no_credential(preferred)
         return Plan(targets=_named(usable, call.endpoint))
 
-    def _targets(self, wanted: tuple[ModelTarget, ...]) -> tuple[Target, ...]:
+    def _targets(self, wanted: tuple[ModelTarget, ...], owner: Tenant | None) -> tuple[Target, ...]:
+        if owner is not None and not owner.provider_keys:
+            owner = None
         long = len(wanted) == 1 and len(wanted[0].model) > CACHED_LENGTH
-        return self._made(wanted) if long else self._remembered(wanted)
+        return self._made(wanted, owner) if long else self._remembered(wanted, owner)
 
-    def _made(self, wanted: tuple[ModelTarget, ...]) -> tuple[Target, ...]:
-        """Give a target for each credential that may be used, with the gateway's secret."""
+    def _made(self, wanted: tuple[ModelTarget, ...], owner: Tenant | None) -> tuple[Target, ...]:
+        """Give a target for each credential that may be used, with its secret."""
         targets: list[Target] = []
         for each in wanted:
             known = self._providers[each.provider]
+            if owner is not None and owner.provider_keys.get(each.provider):
+                # That a credential of the gateway was named does not matter: the tenant's have names of their own.
+                targets += (own for own in _owned(known, each.model, owner) if own not in targets)
+                continue
             for credential in (known, *known.alternates):
                 if each.endpoint in {None, credential.endpoint}:
                     host = credential.serving(each.model)
@@ -184,6 +217,26 @@ class Resolver:
         owner = next((name for prefix, name in self._prefixes if key.startswith(prefix)), provider.name)
         if owner != provider.name:
             raise Unauthenticated(f"this key is one of {owner}'s, but the model is served by {provider.name}")
+
+
+def refuse_ungranted(principal: Principal, model: str) -> None:
+    """Refuse a name that is not granted, before anything is known of it. Raises PermissionDenied."""
+    granted = principal.grants.models
+    if granted is not None and model not in granted:
+        raise PermissionDenied(f"your key does not allow the model '{_shown(model)}'", code="model_not_allowed")
+
+
+def _is_opened(provider: Provider, owner: Tenant | None) -> bool:
+    """Tell whether a tenant has a key of its own that opens a host."""
+    return owner is not None and bool(owner.provider_keys.get(provider.name)) and not provider.missing
+
+
+def _owned(provider: Provider, model: str, owner: Tenant) -> Iterator[Target]:
+    """Give a host with each of a tenant's keys in their order, and with nothing of the gateway's own."""
+    host = provider.serving(model)
+    for key in owner.provider_keys[provider.name]:
+        paid = replace(host, api_key=key.secret, endpoint=key.name, signing=None, alternates=(), variants={})
+        yield Target(provider=paid, model=model, secret=key.secret, owner=owner.id)
 
 
 def _serves(targets: Sequence[Target], provider: Provider) -> bool:

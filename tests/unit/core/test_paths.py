@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from isthmusd.core.errors import InvalidRequest, MethodNotAllowed, NotFound
-from isthmusd.core.paths import OWNED, forward_path
+from isthmusd.core.paths import OWNED, forward_path, is_tenant_path, tenant_path
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,48 @@ def test_typed_forward_does_not_carry_what_only_the_gateway_serves(method: str, 
 def test_typed_forward_keeps_to_the_methods_of_owned_paths() -> None:
     with pytest.raises(MethodNotAllowed):
         forward_path("DELETE", "/v1/embeddings", served_here=False)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "query"),
+    [
+        ("/api/openai", "v1/responses", ""),
+        ("/api/openai/", "v1/responses", ""),
+        ("/api/openai?stream=1", "v1/responses", "?stream=1"),
+        ("/api/openai/?a=%2Fb", "v1/responses", "?a=%2Fb"),
+        ("/api/openai/v1/chat/completions", "v1/chat/completions", ""),
+        (
+            "/api/openai/v1/files/a%20b%C3%A9/content?x=..//y&z=%2e%2e",
+            "v1/files/a%20b%C3%A9/content",
+            "?x=..//y&z=%2e%2e",
+        ),
+        ("/api/openai/v1/credentials", "v1/credentials", ""),
+        ("/api/openai/v2/anything/", "v2/anything/", ""),
+        ("/api/openai/v1/files/x?", "v1/files/x", "?"),
+    ],
+)
+def test_tenants_paths_keep_their_encoding_and_an_empty_one_means_responses(raw: str, path: str, query: str) -> None:
+    assert is_tenant_path(raw)
+    assert tenant_path(raw) == (path, query)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["../admin", "v1/..", "v1/%2e%2e/x", "v1/.%2E/x", "./v1", "/evil.example/v1", "%2f%2fevil.example", "v1//x",
+     "v1\\..\\x", "v1%5cx", "v1%00", "v1%0d%0ahost:x", "v1/..;/x", "v1/%252e%252e/x", "v1%252fx", "v1#x", "v1?a#x",
+     "v1%23x", "https://evil.example/x"],
+)  # fmt: skip
+def test_r6_tenants_paths_that_could_leave_the_host_are_refused(rest: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        tenant_path(f"/api/openai/{rest}")
+
+    assert refused.value.code == "invalid_path"
+
+
+@pytest.mark.parametrize(
+    "raw", ["/api/openaix/v1", "/api/openai%2fv1", "/v1/files", "", "/api/OpenAI/v1", "//api/openai/"]
+)
+def test_other_paths_are_not_tenants(raw: str) -> None:
+    assert not is_tenant_path(raw)
+    with pytest.raises(NotFound):
+        tenant_path(raw)

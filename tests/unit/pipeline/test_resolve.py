@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated, UnknownModel
 from isthmusd.core.profile import AuthScheme, Flavour, Provider
 from isthmusd.core.routing import Target
-from isthmusd.core.tenants import ForwardGrant, Grants
+from isthmusd.core.tenants import ForwardGrant, Grants, Tenant
 from isthmusd.pipeline.resolve import ModelAlias, Resolver
 
 from tests.unit.pipeline.world import START
@@ -152,9 +153,19 @@ def test_a_caller_with_a_providers_key_may_not_use_hosts_that_need_none() -> Non
 
 @pytest.mark.parametrize("method", [AuthMethod.GATEWAY_KEY, AuthMethod.TEMPORARY_CREDENTIAL, AuthMethod.IDENTITY_TOKEN])
 def test_callers_of_this_gateway_use_its_keys(method: AuthMethod) -> None:
-    principal = Principal(tenant="t", key_id="k", method=method)
+    principal = Principal(tenant="t", key_id="k", method=method, owner=Tenant(id="t"))
 
     assert target_of(resolver(anonymous=False), "gpt", principal).secret == "sk-o"
+
+
+def test_a_credential_that_stands_for_a_providers_key_opens_nothing_of_the_gateways() -> None:
+    issued = replace(holder_of("sk-mine"), method=AuthMethod.TEMPORARY_CREDENTIAL)
+
+    target = target_of(resolver(anonymous=False), "gpt", issued)
+
+    assert (target.secret, target.callers_own_key) == ("sk-mine", True)
+    with pytest.raises(Unauthenticated):
+        resolver(anonymous=False).resolve(call_by(issued), "tiny")
 
 
 def test_an_endpoint_picks_a_named_credential() -> None:

@@ -9,7 +9,7 @@ from isthmusd.core.call import AuthMethod, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from isthmusd.core.profile import AuthScheme, Provider
 from isthmusd.core.routing import Target
-from isthmusd.core.tenants import ForwardGrant, Grants
+from isthmusd.core.tenants import ForwardGrant, Grants, Tenant
 from isthmusd.pipeline.resolve import ModelAlias, ModelTarget, Resolver
 
 from tests.unit.pipeline.world import START
@@ -95,7 +95,11 @@ def test_a_name_that_is_not_the_models_is_refused_with_those_that_are(model: str
 
 def test_a_restricted_caller_learns_no_names() -> None:
     principal = Principal(
-        tenant="t", key_id="k", method=AuthMethod.GATEWAY_KEY, grants=Grants(models=frozenset({"short"}))
+        tenant="t",
+        key_id="k",
+        method=AuthMethod.GATEWAY_KEY,
+        grants=Grants(models=frozenset({"short"})),
+        owner=Tenant(id="t"),
     )
     call = Call(request_id="r", principal=principal, started_at=START, deadline_at=None, endpoint="red")
     resolver = Resolver({"openai": OPENAI}, ALIASES, "openai", anonymous=False)
