@@ -35,6 +35,7 @@ async def serve(post: Post, settings: Settings) -> None:
     options = ServerOptions(
         bind=post.bind,
         edge=post.edge,
+        admin_bind=post.admin,
         message_bytes=settings.grpc.message_bytes,
         reflection=settings.grpc.reflection,
         notice_s=0.0 if post.bind.startswith("unix:") else NOTICE_S,

@@ -150,8 +150,7 @@ ROUTES: Mapping[tuple[str, str], Access] = {
 EDGE_ROUTES: Mapping[str, Access] = {
     "/healthz/?": Access.OPEN,
     r"/readyz(\?.*)?": Access.OPEN,
-    "/isthmus.v1.AdminService/": Access.NOWHERE,
-    "/isthmus.v1.TokenVerifier/": Access.NOWHERE,
+    r"/isthmus\.v1\.(AdminService|TokenVerifier)/.*": Access.NOWHERE,
     r"/\.well-known/jwks\.json/?": Access.OPEN,
     OPENAI: Access.CALLER,
     TYPED_ROUTE: Access.CALLER,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 from isthmusd.edge.errors import InvalidAddress
+from isthmusd.stores.options import RecordingOptions
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
+UNIX = "unix:"
+LONGEST_PATH = 107
+"""Bytes; what the kernel takes as the path of a socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +50,42 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnixAddress:
+    """A unix socket to listen on."""
+
+    path: Path
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return True
+
+    def __str__(self) -> str:
+        return f"{UNIX}{self.path}"
+
+
+AdminAddress: TypeAlias = Address | UnixAddress
+
+
+def admin_address(text: str) -> AdminAddress:
+    """Read `HOST:PORT` or `unix:/path`. Raises InvalidAddress."""
+    if not text.startswith(UNIX):
+        return Address.parse(text)
+    path = text.removeprefix(UNIX)
+    if not path.startswith("/") or path.endswith("/") or "\0" in path or len(path.encode()) > LONGEST_PATH:
+        raise InvalidAddress(f"{text!r} is not unix:/PATH of at most {LONGEST_PATH} bytes")
+    return UnixAddress(path=Path(path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeOptions:
     """The processes of one run: what listens where, and how they end."""
 
     listen: Address = Address(host="127.0.0.1", port=8080)
     """Public address: Envoy, or the worker itself without Envoy."""
 
-    admin: Address = Address(host="127.0.0.1", port=9090)
-    """Operators' listener: /metrics and /healthz."""
+    admin: AdminAddress = Address(host="127.0.0.1", port=9090)
+    """Operators' listener: AdminService, /metrics and /healthz."""
 
     workers: int = 1
     """Server processes behind Envoy; without Envoy there is always one."""
@@ -70,3 +104,6 @@ class EdgeOptions:
 
     drain_s: float = 600.0
     """How long a stop waits for calls in flight."""
+
+    recording: RecordingOptions | None = None
+    """How what the workers leave in journals gets into the store; None: they leave nothing, and no process stores it."""

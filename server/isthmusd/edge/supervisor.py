@@ -1,7 +1,7 @@
 """One run of the gateway: workers, Envoy in front of them, the admin listener, start to drained. Never imports grpc.
 
     reserve ports -> start workers -> their sockets accept -> start Envoy -> it is live and /readyz is 200 -> ready
-    signal -> Envoy's listeners drain -> no calls in flight -> Envoy ends -> workers end
+    signal -> Envoy's listeners drain -> no calls in flight -> Envoy ends -> workers end -> the recorder ends
 
 A process that dies is started again, Envoy too: the calls it carried are lost either way, and its port is still ours.
 A worker whose loop stands still (`pulse.py`) is ended, and so started again.
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import aiohttp
 
-from isthmusd.edge import admin, bootstrap, envoy, pulse, workers
+from isthmusd.edge import admin, bootstrap, envoy, pulse, recorder, workers
 from isthmusd.edge.errors import ChildFailed, EdgeError
 from isthmusd.edge.folder import private_folder
 from isthmusd.edge.options import Address, EdgeOptions
@@ -76,12 +76,17 @@ class Supervisor:
         async with AsyncExitStack() as stack:
             stack.callback(_kill_all, children)
             listen = stack.enter_context(reserved(self._options.listen, "--listen"))
-            admin_address = stack.enter_context(reserved(self._options.admin, "--admin"))
+            admin_address = stack.enter_context(admin.reserved_address(self._options.admin))
             posts = workers.behind_envoy(folder, self._options.workers)
             if not self._options.with_envoy:
                 posts = workers.alone(folder, listen, self._options.behind_envoy)
-            await stack.enter_async_context(admin.serving(admin_address, folder.metrics, lambda: _starts(children)))
-            LOG.info("admin listener at http://%s", admin_address)
+            admin_sockets = [folder.admin(post.index) for post in posts]
+            recording = self._options.recording
+            journal = None if recording is None else recording.records.journal
+            await stack.enter_async_context(
+                admin.serving(admin_address, folder, admin_sockets, lambda: _starts(children), journal)
+            )
+            LOG.info("admin listener at %s", admin.url(admin_address))
             started = self._start(folder, posts, listen, children, owner)
             if not await _unless(self._stop_asked, started):
                 return
@@ -103,6 +108,9 @@ class Supervisor:
             watch = pulse.watch(command.name, Path(post.pulse), worker.abort, self._patience)
             children[command.name] = worker
             owner.create_task(_watched(worker, watch), name=command.name)
+        if self._options.recording is not None:
+            children[recorder.NAME] = Kept(recorder.command(self._options.recording, folder, self._environ))
+            owner.create_task(children[recorder.NAME].run(), name=recorder.NAME)
         await _until(lambda: _all_accept(posts), children, "the workers to accept calls")
         if not self._options.with_envoy:
             return
@@ -133,8 +141,11 @@ class Supervisor:
             await children["envoy"].stop(CHILD_GRACE_S)
         else:
             grace_s = self._options.drain_s
-        servers = [child.stop(grace_s) for name, child in children.items() if name != "envoy"]
+        servers = [child.stop(grace_s) for name, child in children.items() if name not in ("envoy", recorder.NAME)]
         await _unless(self._now_asked, _all_of(servers))
+        if recorder.NAME in children:
+            # The last: what the workers left behind is stored now, or by the next run.
+            await _unless(self._now_asked, children[recorder.NAME].stop(recorder.GRACE_S))
 
     @contextmanager
     def _signals(self) -> Generator[None]:

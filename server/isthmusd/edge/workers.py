@@ -30,6 +30,8 @@ class Post:
     index: int
     edge: bool
     """Whether an Envoy with our configuration is the only one to call: then its headers are believed."""
+    admin: str
+    """`unix:/path` where it serves AdminService."""
     pulse: str
     """The file to touch for as long as the loop turns."""
     peers: tuple[str, ...]
@@ -45,6 +47,15 @@ class Folder:
     def socket(self, index: int) -> Path:
         """Where worker `index` listens, before and after a restart."""
         return self.root / f"w{index}.sock"
+
+    def admin(self, index: int) -> Path:
+        """Where worker `index` serves AdminService."""
+        return self.root / f"a{index}.sock"
+
+    @property
+    def admin_http(self) -> Path:
+        """Where the supervisor serves what of the admin listener is HTTP."""
+        return self.root / "admin.sock"
 
     def pulse(self, index: int) -> Path:
         """What worker `index` touches while it lives."""
@@ -80,16 +91,31 @@ class Folder:
 def behind_envoy(folder: Folder, count: int) -> list[Post]:
     """Place each worker on a unix socket of its own: over a shared port Envoy would not balance."""
     peers = tuple(f"unix:{folder.socket(index)}" for index in range(count))
-    pulses = [str(folder.pulse(index)) for index in range(count)]
     return [
-        Post(bind=bind, index=index, edge=True, pulse=pulse, peers=peers)
-        for index, (bind, pulse) in enumerate(zip(peers, pulses, strict=True))
+        Post(
+            bind=bind, index=index, edge=True, admin=_admin(folder, index), pulse=str(folder.pulse(index)), peers=peers
+        )
+        for index, bind in enumerate(peers)
     ]
 
 
 def alone(folder: Folder, listen: Address, behind_envoy: bool) -> list[Post]:
     """Place the only worker on the public address; `behind_envoy` says whose address that is."""
-    return [Post(bind=str(listen), index=0, edge=behind_envoy, pulse=str(folder.pulse(0)), peers=(str(listen),))]
+    bind = str(listen)
+    return [
+        Post(
+            bind=bind,
+            index=0,
+            edge=behind_envoy,
+            admin=_admin(folder, 0),
+            pulse=str(folder.pulse(0)),
+            peers=(bind,),
+        )
+    ]
+
+
+def _admin(folder: Folder, index: int) -> str:
+    return f"unix:{folder.admin(index)}"
 
 
 def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[str, str]) -> Command:
@@ -102,6 +128,7 @@ def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[st
 
     def remove_traces() -> None:
         Path(post.pulse).unlink(missing_ok=True)
+        folder.admin(post.index).unlink(missing_ok=True)
         if post.edge:
             folder.socket(post.index).unlink(missing_ok=True)
 

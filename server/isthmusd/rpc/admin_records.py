@@ -88,6 +88,7 @@ def _list(store: Administration, request: pb.ListRecordsRequest) -> pb.ListRecor
         until=decode_time("until", request.until) if request.HasField("until") else None,
         before=_before(request.page_token),
         limit=min(limit, WITH_BODIES) if request.include_bodies else limit,
+        bodies=request.include_bodies,
     )
     return _page(store.records(query), query.limit, request.include_bodies)
 

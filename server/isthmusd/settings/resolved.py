@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from isthmusd.edge.options import Address, EdgeOptions
+from isthmusd.edge.options import Address, EdgeOptions, admin_address
 from isthmusd.observe.log import Level
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.resolve import ModelAlias
@@ -20,7 +20,7 @@ from isthmusd.providers.catalog import CREDENTIALS, ProviderOptions
 from isthmusd.settings import identity
 from isthmusd.settings.sources import SECRET_FIELDS
 from isthmusd.settings.tree import Tree
-from isthmusd.stores.options import RecordsOptions, StoreOptions
+from isthmusd.stores.options import RecordingOptions, RecordsOptions, StoreOptions
 from isthmusd.upstream.options import HookOptions, IssuerOptions, MediaOptions
 
 MASK = "***"
@@ -139,12 +139,13 @@ def _set(value: Any) -> Any:
 def _edge(tree: Tree) -> EdgeOptions:
     return EdgeOptions(
         listen=Address.parse(tree.listen),
-        admin=Address.parse(tree.admin),
+        admin=admin_address(tree.admin),
         workers=tree.workers or 1,
         with_envoy=tree.envoy,
         cors_origins=tree.cors.origins,
         request_bytes=tree.limits.request_bytes,
         drain_s=tree.limits.drain_s,
+        recording=_recording(tree),
     )
 
 
@@ -174,9 +175,14 @@ def _pipeline(tree: Tree, loopback: bool) -> PipelineOptions:
 
 def _store(tree: Tree) -> StoreOptions:
     store = tree.store
-    return StoreOptions(
-        url=store.url or "", poll_s=store.poll_s, timeout_s=store.timeout_s, stale_s=store.stale_s
-    )
+    return StoreOptions(url=store.url or "", poll_s=store.poll_s, timeout_s=store.timeout_s, stale_s=store.stale_s)
+
+
+def _recording(tree: Tree) -> RecordingOptions | None:
+    records = _records(tree)
+    if records is None:
+        return None
+    return RecordingOptions(store=_store(tree), records=records, log_level=tree.log.level)
 
 
 def _records(tree: Tree) -> RecordsOptions | None:

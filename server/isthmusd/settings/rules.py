@@ -15,7 +15,7 @@ import msgspec
 
 from isthmusd.core.profile import Provider
 from isthmusd.edge.errors import InvalidAddress
-from isthmusd.edge.options import Address
+from isthmusd.edge.options import Address, admin_address
 from isthmusd.pipeline.resolve import ModelTarget
 from isthmusd.providers import catalog
 from isthmusd.providers.setup import VARIABLES, Setup
@@ -84,7 +84,7 @@ def refuse(tree: Tree) -> None:
 
 def warn(tree: Tree, config: Path | None) -> Iterator[str]:
     """Give what the operator should know, though the run can start."""
-    listen, admin = Address.parse(tree.listen), Address.parse(tree.admin)
+    listen, admin = Address.parse(tree.listen), admin_address(tree.admin)
     if not admin.is_loopback:
         yield f"admin: {tree.admin} shows metrics to everyone who reaches it"
     if not listen.is_loopback and tree.auth.anonymous:
@@ -124,14 +124,17 @@ def _target(path: str, value: object) -> object:
 
 
 def _address_faults(tree: Tree) -> Iterator[str | None]:
-    addresses: dict[str, Address] = {}
-    for key, text in (("listen", tree.listen), ("admin", tree.admin)):
-        try:
-            addresses[key] = Address.parse(text)
-        except InvalidAddress as error:
-            yield f"{key}: {error}"
-    listen = addresses["listen"]
-    if listen.port and listen == addresses["admin"]:
+    try:
+        listen = Address.parse(tree.listen)
+    except InvalidAddress as error:
+        yield f"listen: {error}"
+        return
+    try:
+        admin = admin_address(tree.admin)
+    except InvalidAddress as error:
+        yield f"admin: {error}"
+        return
+    if listen.port and listen == admin:
         yield f"admin: {tree.admin} is the listen address too; choose another port"
     if tree.auth.anonymous and not listen.is_loopback and not tree.allow_public_anonymous:
         yield (

@@ -209,7 +209,7 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """Public HOST:PORT; port 0 takes any free one."""
 
     admin: str = "127.0.0.1:9090"
-    """Operators' HOST:PORT, with /metrics and /healthz."""
+    """Operators' HOST:PORT or unix:/PATH, with AdminService, /metrics and /healthz."""
 
     data: str | None = None
     """Directory of everything that must survive a restart; unset: `isthmus` in the user's data directory."""
