@@ -25,7 +25,7 @@ class UsageObserver:
     """Watches one answer. Never fails: what it cannot read has no usage."""
 
     def __init__(self, path: str, headers: Headers, profile: Profile) -> None:
-        operation = OPERATIONS.get(path.strip("/"))
+        operation = OPERATIONS.get(path.strip("/").removeprefix("v1/"))
         identity = registry.identity("openai", operation) if operation is not None else None
         encoded = (first(headers, "content-encoding") or "identity").lower() != "identity"
         media_type = (first(headers, "content-type") or "").partition(";")[0].strip().lower()

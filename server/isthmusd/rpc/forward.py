@@ -12,7 +12,8 @@ from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.headers import collect_headers
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.isthmus.usage import encode_usage
-from isthmusd.pipeline.forward import Forwarded, forward
+from isthmusd.pipeline.carrying import Forwarded
+from isthmusd.pipeline.forward import forward
 from isthmusd.pipeline.headers import stops_here
 from isthmusd.pipeline.record import recording
 from isthmusd.rpc.call import Context, whole_body

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,21 +15,24 @@ import grpc.aio
 import msgspec
 from google.api.httpbody_pb2 import HttpBody
 
-from isthmusd.core.errors import Bug, GatewayError, MethodNotAllowed, Unauthenticated
+from isthmusd.core.errors import Bug, GatewayError, MethodNotAllowed
+from isthmusd.core.paths import is_tenant_path
 from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.credentials import decode_credential_wish, encode_issued
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
 from isthmusd.framing.http_body import EMPTY, encode_body
+from isthmusd.pipeline.carrying import Forwarded
 from isthmusd.pipeline.credentials import issue_credential
 from isthmusd.pipeline.forward import forward
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.models import get_model, list_models
-from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway, run
+from isthmusd.pipeline.tenant_forward import tenant_forward
 from isthmusd.rpc.call import REQUEST_ID, Context, Metadata, Reader, whole_body
 from isthmusd.rpc.errors import error_headers
+from isthmusd.rpc.tenant_errors import encode_tenant_error
 
 SERVICE = "isthmus.v1.OpenAIService"
 JSON_TYPE = "application/json"
@@ -39,9 +42,6 @@ PUBLIC_ANSWER = (("cache-control", "public, max-age=300"),)
 """How late verifiers may learn of another signing key, if they do not ask again for a `kid` that they do not know."""
 READING = frozenset({"GET", "HEAD"})
 MODEL_PREFIXES = ("/v1/proxy/models", "/v1/models")
-IDENTITY_PREFIX = "/api/openai"
-IDENTITY_REFUSED = b'{"error":"Authentication failed"}'
-"""No identity tokens are configured, and nothing else opens this path. The body is byte-exact for existing clients."""
 
 BROKEN = b"\xff"
 """No HttpBody: Envoy resets the connection on it. A forwarded body that breaks off must not look complete, and a gRPC
@@ -55,6 +55,15 @@ ROUTES = {
     "Responses": Operation.RESPONSES,
     "Moderations": Operation.MODERATION,
 }
+
+CARRIERS: dict[
+    Operation, Callable[[Gateway, Arrival, AsyncIterator[bytes]], AbstractAsyncContextManager[Forwarded]]
+] = {
+    Operation.FORWARD: forward,
+    Operation.TENANT_FORWARD: tenant_forward,
+}
+ERRORS = {Operation.TENANT_FORWARD: encode_tenant_error}
+"""Where errors have another shape than OpenAI's."""
 
 Answer = Callable[[Context, Arrival], Awaitable[bytes]]
 """Gives the last message; it may be empty."""
@@ -135,13 +144,12 @@ class OpenAISurface:
     async def _forward(self, requests: AsyncIterator[HttpBody], context: Context) -> None:
         opening = await anext(requests, HttpBody())
         arrival = self.reader.transcoded(context, Operation.FORWARD, opening.content_type, b"")
-        if arrival.path.startswith(IDENTITY_PREFIX):
-            await self._refuse_identity(context, arrival)
-            return
+        if is_tenant_path(arrival.path):
+            arrival = replace(arrival, operation=Operation.TENANT_FORWARD)
 
         async def carry(context: Context, arrival: Arrival) -> bytes:
             body = whole_body(_pieces(opening, requests), self.reader.declared_length(context))
-            async with forward(self.gateway, arrival, body) as forwarded:
+            async with CARRIERS[arrival.operation](self.gateway, arrival, body) as forwarded:
                 await context.send_initial_metadata(_metadata(arrival, forwarded.status, forwarded.headers))
                 await _write_forwarded(context, forwarded.content_type, forwarded.chunks)
                 return EMPTY
@@ -149,13 +157,6 @@ class OpenAISurface:
         last = await _answering(context, arrival, carry)
         if last:
             await context.write(last)
-
-    async def _refuse_identity(self, context: Context, arrival: Arrival) -> None:
-        with suppress(Unauthenticated):
-            async with recording(self.gateway.journal, self.gateway.clock, arrival):
-                raise Unauthenticated("no identity tokens are configured")
-        await context.send_initial_metadata(_metadata(arrival, 401, ()))
-        await context.write(encode_body(IDENTITY_REFUSED, JSON_TYPE))
 
 
 async def _pieces(opening: HttpBody, requests: AsyncIterator[HttpBody]) -> AsyncIterator[bytes]:
@@ -208,7 +209,7 @@ async def _refuse(context: Context, arrival: Arrival, error: GatewayError) -> by
     except grpc.aio.UsageError:
         # The answer has begun: what follows cannot become an error answer, but it must not look complete.
         return BROKEN
-    return encode_body(encode_error(error), JSON_TYPE)
+    return encode_body(ERRORS.get(arrival.operation, encode_error)(error), JSON_TYPE)
 
 
 def _metadata(arrival: Arrival, status: int, headers: Metadata) -> list[tuple[str, str]]:

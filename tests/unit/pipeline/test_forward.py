@@ -8,13 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from isthmusd.core.call import Grants
 from isthmusd.core.errors import (
     GatewayError,
     Interrupted,
     InvalidRequest,
     MethodNotAllowed,
-    PermissionDenied,
     RequestTooLarge,
     TimedOut,
     Unauthenticated,
@@ -25,7 +23,8 @@ from isthmusd.core.errors import (
 from isthmusd.core.headers import Headers
 from isthmusd.core.record import EndReason
 from isthmusd.core.request import Arrival, Operation, Surface
-from isthmusd.pipeline.forward import Forwarded, forward
+from isthmusd.pipeline.carrying import Forwarded
+from isthmusd.pipeline.forward import forward
 from isthmusd.pipeline.uploads import PREFIX_BYTES
 
 from tests.unit.pipeline.gateway import HELLO, Built, chat_answer, error, whole
@@ -284,27 +283,6 @@ def test_the_callers_own_key_and_account_go_along() -> None:
         ("x-custom", "1"),
         ("authorization", "Bearer sk-mine"),
     )
-
-
-def test_forward_with_shared_credentials_needs_the_grant() -> None:
-    built = Built.saying()
-    gateway = built.gateway
-
-    class Stranger:
-        """Identifies everyone as someone without grants."""
-
-        def identify(self, arrival: Arrival) -> Any:
-            call = gateway.identifier.identify(arrival)
-            return replace(call, principal=replace(call.principal, grants=Grants()))
-
-    async def scene() -> None:
-        restricted: Any = replace(gateway, identifier=Stranger())  # type: ignore[arg-type]
-        async with forward(restricted, arriving(), pieces_of()):
-            pytest.fail("it was carried")
-
-    with pytest.raises(PermissionDenied) as refusal:
-        play(scene())
-    assert refusal.value.code == "forward_not_allowed"
 
 
 def test_a_content_type_outside_ascii_is_passed_on_in_ascii() -> None:

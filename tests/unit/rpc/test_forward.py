@@ -10,7 +10,7 @@ import pytest
 from isthmus.v1 import forward_pb2, forward_pb2_grpc
 from isthmusd.core.record import EndReason
 from isthmusd.rpc.forward import PIECE_BYTES
-from isthmusd.rpc.openai import BROKEN, IDENTITY_REFUSED
+from isthmusd.rpc.openai import BROKEN
 
 from tests.fakes import answers
 from tests.fakes.answers import CUT, Answer
@@ -223,11 +223,14 @@ async def test_an_answer_that_breaks_off_over_http_breaks_the_connection(pieces:
     assert (gateway.record.end, gateway.record.status) == (EndReason.INTERRUPTED, 200)
 
 
+REFUSED = b'{"error":"Authentication failed"}'
+
+
 @pytest.mark.parametrize("path", ["/api/openai", "/api/openai/", "/api/openai/v1/responses?x=1"])
-async def test_the_identity_path_is_closed_without_identity_tokens(path: str) -> None:
+async def test_the_path_of_tenants_is_closed_to_all_others(path: str) -> None:
     async with serving() as gateway:
         answered = await gateway.forward(path, b"{}", metadata=(("authorization", "Bearer sk-1"),))
 
-    assert (answered.status, answered.body, answered.content_type) == (401, IDENTITY_REFUSED, "application/json")
+    assert (answered.status, answered.body, answered.content_type) == (401, REFUSED, "application/json")
     assert (gateway.record.end, gateway.record.status) == (EndReason.REFUSED, 401)
     assert gateway.provider.requests == []
