@@ -102,7 +102,7 @@ class Tenants:
             if not connection.execute(update(provider_keys).where(*same).values(sealed=sealed)).rowcount:
                 place = (connection.execute(last).scalar_one() or 0) + 1
                 row = {"tenant": tenant_id, "provider": key.provider, "name": key.name or ""}
-                connection.execute(insert(provider_keys).values(row, place=place, sealed=sealed))
+                connection.execute(insert(provider_keys).values(**row, place=place, sealed=sealed))
             announce(connection, ChangeKind.TENANT, tenant_id)
 
     def remove_provider_key(self, tenant_id: str, provider: str, name: str | None) -> None:
