@@ -114,6 +114,8 @@ def open_engine(options: StoreOptions) -> Engine:
     if is_file:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        _give_up_in_time(engine, options.timeout_s)
     return engine
 
 
@@ -131,6 +133,17 @@ def _postgres_arguments(options: StoreOptions) -> dict[str, Any]:
         # Poolers between us and the database do not keep prepared statements apart.
         "prepare_threshold": None,
     }
+
+
+def _give_up_in_time(engine: Engine, timeout_s: float) -> None:
+    from sqlalchemy import event  # noqa: PLC0415 as above
+
+    from isthmusd.stores.patience import connect  # noqa: PLC0415 it loads psycopg, which is there for Postgres only
+
+    def on_connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+        return connect(timeout_s, *arguments, **options)
+
+    event.listen(engine, "do_connect", on_connect)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
