@@ -71,6 +71,9 @@ class Database:
         with self._lock:
             if self._engine is None:
                 self._engine = open_engine(self._options)
+                if sqlite_path(self._options.url) is None:
+                    # Not where the engine is made: a migration takes what it takes.
+                    _give_up_in_time(self._engine, self._options.timeout_s)
             return self._engine
 
     @contextmanager
@@ -114,8 +117,6 @@ def open_engine(options: StoreOptions) -> Engine:
     if is_file:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    else:
-        _give_up_in_time(engine, options.timeout_s)
     return engine
 
 
