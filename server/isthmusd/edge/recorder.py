@@ -1,0 +1,51 @@
+"""The process that brings records into the store: how it is started. What it does is `isthmusd.recorder`'s.
+
+The contract: `ISTHMUS_RECORDER` names a file that holds `RecordingOptions` as JSON; SIGTERM ends it with exit code 0.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from isthmusd.edge.process import Command
+from isthmusd.edge.workers import Folder
+from isthmusd.stores.options import RecordingOptions
+
+NAME = "recorder"
+ARGV = (sys.executable, "-m", "isthmusd.recorder")
+TOLD = "recorder.json"
+GRACE_S = 7.0
+"""It ends by itself before that: it knows that its last look is its last."""
+
+
+def command(options: RecordingOptions, folder: Folder, environ: Mapping[str, str]) -> Command:
+    """Return how the recorder of a run is started."""
+    told = folder.root / TOLD
+
+    def tell() -> None:
+        # In a file that only its owner reads: the store's URL may hold a password.
+        told.touch(mode=0o600)
+        told.write_bytes(msgspec.json.encode(options, enc_hook=str))
+
+    return Command(name=NAME, argv=ARGV, environ={**environ, "ISTHMUS_RECORDER": str(told)}, before_start=tell)
+
+
+def journal_bytes(journal: Path) -> int:
+    """Return how much disk the journals of all workers take, those of former runs included."""
+    try:
+        with os.scandir(journal) as entries:
+            return sum(_size(entry) for entry in entries)
+    except OSError:
+        return 0  # nothing has been recorded yet
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0  # stored and removed meanwhile
