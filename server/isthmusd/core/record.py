@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import msgspec
 
 from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
@@ -39,7 +41,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bodies:
-    """What was asked and answered, as the caller sent and got it. For streams: the events' bytes."""
+    """What was asked and answered, as the caller sent and got it.
+
+    Streams: their pieces, joined. Typed calls: protobuf's binary form; the messages of a stream, joined, read as one
+    message of the same type. What was answered is empty for a call that was refused or failed: `error_code` says it.
+    """
 
     asked: bytes
     answered: bytes
@@ -76,7 +82,19 @@ class Record:
     stream: bool
     usage: Usage | None
     losses: tuple[Loss, ...]
+    action: str | None = None
+    """What an administrator did: the method of AdminService, and what it named."""
     detail: str | None = None
     """For the operator only: a traceback or what a provider said of our key."""
     bodies: Bodies | None = None
     """For calls whose project wants them."""
+
+
+NO_BODIES = b',"bodies":null}'
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(record: Record) -> bytes:
+    """Write a record as a JSON object, without its bodies. Raises what msgspec raises for values that are no JSON."""
+    bare = record if record.bodies is None else replace(record, bodies=None)
+    return _encode(bare)[: -len(NO_BODIES)] + b"}"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from isthmusd.core.record import EndReason, Record
+from isthmusd.core.record import EndReason, Record, encode
 from isthmusd.observe.log import WEIGHT, Level, instant
 from isthmusd.observe.sink import Gathered, Write, write_all
 
@@ -24,8 +24,6 @@ LEVEL_OF_END = {
 UNWRITABLE = (ValueError, TypeError, ArithmeticError, msgspec.MsgspecError)
 """What a record with a value that no encoder takes raises: it must not take its whole batch along."""
 
-_encode = msgspec.json.Encoder().encode
-
 
 class Journal(Protocol):
     """Takes the record of each call, once, on the event loop: quick, and never raising."""
@@ -34,7 +32,8 @@ class Journal(Protocol):
 
 
 class LogJournal:
-    """One line per record, with the record's own fields beside `at` (the end of the call), `level` and `event`."""
+    """One line per record, with the record's own fields beside `at` (the end of the call), `level` and `event`. Never
+    with what was asked and answered: logs go where that must not."""
 
     def __init__(self, write: Write, level: Level = Level.INFO) -> None:
         self._write = write
@@ -50,7 +49,7 @@ class LogJournal:
         if head is not None:
             at = instant(record.started_at + record.duration_s).encode()
             # Spliced, because encoding the record as a member of another object would nest or copy it.
-            self._write(b'{"at":"' + at + head + _encode(record)[1:] + b"\n")
+            self._write(b'{"at":"' + at + head + encode(record)[1:] + b"\n")
 
 
 class Journals:

@@ -80,6 +80,11 @@ class Metrics:
         self._attempts = Counter(
             "isthmus_attempts_total", "Sends to providers.", ("provider", "outcome"), registry=self.registry
         )
+        self._dropped = Counter(
+            "isthmus_records_dropped_total",
+            "Records that will not reach the store: the journal is full, or cannot be written.",
+            registry=self.registry,
+        )
         self._active = Gauge(
             "isthmus_calls_active",
             "Calls under way.",
@@ -103,6 +108,10 @@ class Metrics:
     def closed(self) -> None:
         """Take back what `opened` counted."""
         self._active_count -= 1
+
+    def dropped(self) -> None:
+        """Count a record that is not kept."""
+        self._dropped.inc()
 
     def show(self) -> None:
         """Write how many calls are under way; whoever serves does so every second or so."""

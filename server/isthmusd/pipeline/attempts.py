@@ -147,7 +147,7 @@ class Attempts:
         asked.draft.usage = answered.usage
         asked.draft.mark_first_event()
         if asked.inbound.peeked.stream:
-            return Stream(headers=headers, pieces=_one_piece(replayed), provenance=provenance)
+            return Stream(headers=headers, pieces=_one_piece(asked.draft, replayed), provenance=provenance)
         return Whole(status=answers[0].status, headers=headers, body=answered.body, provenance=provenance)
 
     async def _ask_all(self, asked: _Asked, target: Target, exchange: Exchange) -> list[_Answer]:
@@ -187,7 +187,7 @@ class Attempts:
                     answered, replayed = exchange.read([body]), exchange.replay([body])
                     asked.draft.usage = answered.usage
                     asked.draft.mark_first_event()
-                    return Stream(headers=headers, pieces=_one_piece(replayed), provenance=provenance)
+                    return Stream(headers=headers, pieces=_one_piece(asked.draft, replayed), provenance=provenance)
         except TimeoutError:
             raise TimedOut("the provider did not begin its answer in time; try again") from None
         keep_alive = registry.served(asked.inbound.dialect, asked.inbound.operation).keep_alive
@@ -279,6 +279,8 @@ def _is_json(headers: Headers) -> bool:
     return (first(headers, "content-type") or "").partition(";")[0].strip().lower() == "application/json"
 
 
-async def _one_piece(piece: Any) -> AsyncIterator[Any]:
+async def _one_piece(draft: Draft, piece: Any) -> AsyncIterator[Any]:
     if piece is not None:
+        draft.answering(piece)
+        draft.settle()
         yield piece

@@ -1,14 +1,17 @@
-"""Keeps one draft per call and writes it to the journal exactly once, whatever happens. The journal is `observe/`'s."""
+"""Keeps one draft per call and writes it to the journal exactly once, whatever happens. Journals are `stores/`' and
+`observe/`'s."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import AsyncIterator
 from types import TracebackType
+from typing import Any
 
 from isthmusd.core.call import Call
 from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unavailable, UpstreamError
-from isthmusd.core.record import Attempt, EndReason, Record
+from isthmusd.core.record import Attempt, Bodies, EndReason, Record
 from isthmusd.core.request import Arrival, Loss
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
@@ -23,28 +26,73 @@ MODEL_LENGTH = 200
 """A model's name is the caller's text: a record keeps no more of it than this."""
 
 
-class Draft:
-    """What is known of a running call. One per call, used from the call's own task."""
+class Beginning:
+    """As much of a body as is kept."""
 
-    def __init__(self, arrival: Arrival, clock: Clock) -> None:
+    __slots__ = ("_kept", "_limit", "cut")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self.cut = False
+
+    def add(self, piece: Any) -> None:
+        """Take the next piece: bytes, or the message of a typed call."""
+        match piece:
+            case bytes():
+                written = piece
+            case _:
+                written = piece.SerializeToString()
+        left = self._limit - len(self._kept)
+        self.cut = self.cut or len(written) > left
+        self._kept += written[:left]
+
+    def whole(self) -> bytes:
+        """Give what was kept."""
+        return bytes(self._kept)
+
+
+class Draft:
+    """What is known of a running call. One per call, used from the call's own task.
+
+    Without a journal it is only looked at.
+    """
+
+    def __init__(self, arrival: Arrival, clock: Clock, journal: Journal | None = None) -> None:
         self._arrival = arrival
         self._clock = clock
+        self._journal = journal
         self._began = clock.monotonic()
         self._call: Call | None = None
         self._first_event_s: float | None = None
         self._error: BaseException | None = None
         self._interrupted = False
+        self._asked: Beginning | None = None
+        self._answered: Beginning | None = None
         self.operation = arrival.operation
         self.model: str | None = None
+        self.action: str | None = None
         self.stream = arrival.stream
         self.status = 200
         self.usage: Usage | None = None
         self.losses: tuple[Loss, ...] = ()
         self.attempts: list[Attempt] = []
 
-    def know(self, call: Call) -> None:
-        """Take in who is asking."""
+    def know(self, call: Call, body_bytes: int = 0) -> None:
+        """Take in who is asking; of bodies as much is kept as is said here, if the call wants that at all."""
         self._call = call
+        if call.record_bodies and body_bytes:
+            self._asked, self._answered = Beginning(body_bytes), Beginning(body_bytes)
+            self._asked.add(self._arrival.body)
+
+    def asking(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass a request body that streams, seen if it is wanted."""
+        return pieces if self._asked is None else _seen(pieces, self._asked)
+
+    def answering(self, piece: Any) -> None:
+        """See the answer, or the next piece of it, before the caller does."""
+        if self._answered is not None:
+            self._answered.add(piece)
 
     def mark_first_event(self) -> None:
         """Note when the first piece of an answer was ready for the caller."""
@@ -85,12 +133,21 @@ class Draft:
         self._interrupted = True
         self.ended_by(error)
 
+    def settle(self) -> None:
+        """Write the record, the first time. Called before the last byte of the reply leaves: what happens after that
+        byte is no part of the call."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.write(self.finish())
+
     def finish(self) -> Record:
         """Give the record."""
         call, end = self._call, self._end()
+        last = self.attempts[-1] if self.attempts else None
         error = self._error
         principal = call.principal if call is not None else None
         return Record(
+            id=self._clock.stamp().id,
             request_id=call.request_id if call is not None else request_id_of(self._arrival.headers) or "",
             surface=self._arrival.surface,
             operation=self.operation,
@@ -102,15 +159,26 @@ class Draft:
             auth=principal.method if principal is not None else None,
             project=call.project if call is not None else None,
             model=None if self.model is None else self.model[:MODEL_LENGTH],
+            provider=None if last is None else last.provider,
+            target_model=None if last is None else last.model,
             attempts=tuple(self.attempts),
+            cache=None,
             status=self._status(end),
             error_code=error.code if isinstance(error, GatewayError) else None,
             end=end,
             stream=self.stream,
             usage=self.usage,
             losses=self.losses,
+            action=self.action,
             detail=_detail(error, end),
+            bodies=self._bodies(),
         )
+
+    def _bodies(self) -> Bodies | None:
+        asked, answered = self._asked, self._answered
+        if asked is None or answered is None:
+            return None
+        return Bodies(asked=asked.whole(), answered=answered.whole(), cut=asked.cut or answered.cut)
 
     def _end(self) -> EndReason:
         match self._error:
@@ -144,13 +212,15 @@ class Draft:
 
 
 class recording:
-    """Write the record of whatever happens inside, once. No generator: that would cost every call four frames more."""
+    """Write the record of whatever happens inside, at the latest at its end.
 
-    __slots__ = ("_draft", "_journal")
+    No generator: that would cost every call four frames more.
+    """
+
+    __slots__ = ("_draft",)
 
     def __init__(self, journal: Journal, clock: Clock, arrival: Arrival) -> None:
-        self._journal = journal
-        self._draft = Draft(arrival, clock)
+        self._draft = Draft(arrival, clock, journal)
 
     async def __aenter__(self) -> Draft:
         return self._draft
@@ -160,7 +230,13 @@ class recording:
     ) -> None:
         if error is not None:
             self._draft.ended_by(error)
-        self._journal.write(self._draft.finish())
+        self._draft.settle()
+
+
+async def _seen(pieces: AsyncIterator[bytes], kept: Beginning) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        kept.add(piece)
+        yield piece
 
 
 def _detail(error: BaseException | None, end: EndReason) -> str | None:

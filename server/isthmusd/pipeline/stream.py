@@ -112,6 +112,7 @@ class RunningStream:
             last = self._relay.fail(error)
             if last is None:
                 raise
+            self._account(last)
             yield last
         else:
             await self._settle()
@@ -126,7 +127,17 @@ class RunningStream:
         if not self._begun:
             self._begun = True
             self._draft.mark_first_event()
+        if self._over and self._relay.failure is None:
+            self._account(piece)
+        else:
+            self._draft.answering(piece)
         return piece
+
+    def _account(self, last: Any) -> None:
+        """Write the record before the last piece leaves: a caller that holds the whole answer has been recorded."""
+        self._draft.answering(last)
+        self._draft.usage = self._relay.usage
+        self._draft.settle()
 
     def _feed(self, data: bytes) -> Any | None:
         relay = self._relay

@@ -8,6 +8,7 @@ from isthmusd.core.usage import Usage
 ATTEMPT = Attempt(provider="openai", model="gpt-4o-mini", status=200, duration_s=1.1)
 
 RECORD = Record(
+    id="0123456789abcdef01234567",
     request_id="req-1",
     surface="openai",
     operation="chat",
@@ -19,7 +20,10 @@ RECORD = Record(
     auth="anonymous",
     project=None,
     model="fast",
+    provider="openai",
+    target_model="gpt-4o-mini",
     attempts=(ATTEMPT,),
+    cache=None,
     status=200,
     error_code=None,
     end=EndReason.COMPLETE,

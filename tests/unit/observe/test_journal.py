@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from isthmusd.core.record import EndReason, Record
+from isthmusd.core.record import Bodies, EndReason, Record
 from isthmusd.core.request import Loss
 from isthmusd.observe.journal import DeferredJournal, Journals, LogJournal
 from isthmusd.observe.log import Level
@@ -39,6 +39,15 @@ def test_record_becomes_one_line_with_its_own_fields() -> None:
         }
     ]
     assert list(line)[:3] == ["at", "level", "event"]
+
+
+def test_what_was_asked_and_answered_is_in_no_line() -> None:
+    bodies = Bodies(asked=b"the question", answered=b"the answer")
+
+    (line,) = written(replace(RECORD, bodies=bodies))
+
+    assert "bodies" not in line
+    assert [line] == written(RECORD)
 
 
 def test_losses_and_multi_line_details_stay_on_one_line() -> None:

@@ -53,6 +53,7 @@ def test_call_is_counted_with_its_duration_first_event_attempts_and_tokens() -> 
         "isthmus_tokens_total{kind=completion,provider=openai}": 10,
         "isthmus_tokens_total{kind=cached,provider=openai}": 6,
         "isthmus_calls_active{}": 0,
+        "isthmus_records_dropped_total{}": 0,
     }
 
 
@@ -107,6 +108,15 @@ def test_status_outside_http_is_other() -> None:
         "other",
         "other",
     ]
+
+
+def test_records_that_are_lost_are_counted() -> None:
+    metrics = Metrics()
+
+    metrics.dropped()
+    metrics.dropped()
+
+    assert samples(generate_latest(metrics.registry))["isthmus_records_dropped_total{}"] == 2
 
 
 def test_providers_beyond_the_cap_share_a_label() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +22,7 @@ from isthmusd.core.errors import (
     Unavailable,
 )
 from isthmusd.core.profile import Provider
-from isthmusd.core.record import EndReason, Record
+from isthmusd.core.record import Bodies, EndReason, Record, encode
 from isthmusd.core.routing import Target
 from isthmusd.pipeline.record import MODEL_LENGTH, Draft, recording
 
@@ -175,3 +177,112 @@ def test_of_a_long_model_name_a_record_keeps_the_beginning() -> None:
     record = draft.finish()
 
     assert record.model == record.attempts[0].model == "m" * MODEL_LENGTH
+
+
+WANTED = replace(CALL, record_bodies=True)
+
+
+class Message:
+    """As protobuf's, for what a record needs of it."""
+
+    def __init__(self, written: bytes) -> None:
+        self._written = written
+
+    def SerializeToString(self) -> bytes:
+        return self._written
+
+
+def bodies_of(call: Call, asked: Any, *answered: Any, limit: int = 10) -> Bodies | None:
+    draft = Draft(arrival_of(body=asked), FakeClock())
+    draft.know(call, limit)
+    for piece in answered:
+        draft.answering(piece)
+    return draft.finish().bodies
+
+
+def test_each_record_has_an_id_of_its_own_whatever_the_request_id() -> None:
+    clock, journal = FakeClock(), KeptJournal()
+    for _ in range(2):
+        draft = Draft(arrival_of(headers_of(x_request_id="theirs")), clock, journal)
+        draft.settle()
+
+    first, second = journal.records
+    assert first.request_id == second.request_id == "theirs"
+    assert first.id != second.id
+
+
+def test_the_target_that_answered_is_named() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+    other = replace(TARGET, model="m2")
+
+    before = draft.finish()
+    draft.attempted(TARGET, 0.0, error=Overloaded("x"))
+    draft.attempted(other, 0.0, 200)
+    after = draft.finish()
+
+    assert (before.provider, before.target_model) == (None, None)
+    assert (after.provider, after.target_model, after.cache) == ("p", "m2", None)
+
+
+def test_bodies_are_kept_for_calls_that_want_them_only() -> None:
+    assert bodies_of(CALL, b"asked", b"answered") is None
+    assert bodies_of(WANTED, b"asked", b"answered", limit=0) is None
+    assert bodies_of(WANTED, b"asked", b"answered") == Bodies(asked=b"asked", answered=b"answered")
+
+
+def test_the_pieces_of_a_stream_are_joined_and_messages_are_as_on_the_wire() -> None:
+    assert bodies_of(WANTED, b"ask", b"a", b"b", b"c") == Bodies(asked=b"ask", answered=b"abc")
+    assert bodies_of(WANTED, Message(b"ask"), Message(b"a"), Message(b"b")) == Bodies(asked=b"ask", answered=b"ab")
+
+
+def test_of_a_long_body_the_beginning_is_kept() -> None:
+    exact = bodies_of(WANTED, b"0123456789", b"01234", b"56789")
+    asked_long = bodies_of(WANTED, b"0123456789a", b"x")
+    answered_long = bodies_of(WANTED, b"x", b"01234", b"56789a", b"b")
+
+    assert exact == Bodies(asked=b"0123456789", answered=b"0123456789", cut=False)
+    assert asked_long == Bodies(asked=b"0123456789", answered=b"x", cut=True)
+    assert answered_long == Bodies(asked=b"x", answered=b"0123456789", cut=True)
+
+
+@pytest.mark.parametrize(("call", "kept"), [(WANTED, b"onetwo"), (CALL, None)], ids=["wanted", "unwanted"])
+def test_an_upload_is_seen_on_its_way(call: Call, kept: bytes | None) -> None:
+    draft = Draft(arrival_of(), FakeClock())
+
+    async def upload() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    async def scene() -> list[bytes]:
+        draft.know(call, 10)
+        return [piece async for piece in draft.asking(upload())]
+
+    assert play(scene()) == [b"one", b"two"]
+    bodies = draft.finish().bodies
+    assert (None if bodies is None else bodies.asked) == kept
+
+
+def test_a_record_that_is_written_early_is_not_written_again() -> None:
+    journal = KeptJournal()
+
+    async def scene() -> None:
+        async with recording(journal, FakeClock(), arrival_of()) as draft:
+            draft.settle()
+            draft.status = 500
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        play(scene())
+
+    assert (journal.only.end, journal.only.status) == (EndReason.COMPLETE, 200)
+
+
+def test_a_record_as_json_is_without_its_bodies() -> None:
+    draft = Draft(arrival_of(body=b"the question"), FakeClock())
+    plain = encode(draft.finish())
+    draft.know(WANTED, 100)
+    told = msgspec.json.decode(encode(draft.finish()))
+
+    assert "bodies" not in told
+    assert set(told) == set(msgspec.json.decode(plain))
+    assert told["project"] == "project"

@@ -14,7 +14,7 @@ from isthmusd.pipeline.record import Draft
 from isthmusd.pipeline.stream import Patience, RunningStream
 
 from tests.unit.pipeline.targets import NEVER, Answer, Step
-from tests.unit.pipeline.world import FakeClock, arrival_of, play
+from tests.unit.pipeline.world import FakeClock, KeptJournal, arrival_of, play
 
 OPTIONS = PipelineOptions(request_s=600.0, first_event_s=120.0, idle_s=300.0, keep_alive_s=15.0)
 
@@ -58,7 +58,8 @@ class Listener:
     def __init__(self, *steps: Step, deadline_at: float | None = None, says_errors: bool = True) -> None:
         self.answer = Answer(steps=steps)
         self.heard: list[tuple[float, Any]] = []
-        self.draft = Draft(arrival_of(stream=True), FakeClock())
+        self.journal = KeptJournal()
+        self.draft = Draft(arrival_of(stream=True), FakeClock(), self.journal)
         self._relay = LineRelay(says_errors=says_errors)
         self._deadline_at = deadline_at
 
@@ -100,6 +101,43 @@ def test_nothing_after_the_terminator_reaches_the_caller(rest: tuple[Step, ...])
 
     assert [piece for _, piece in listener.heard] == [b"a"]
     assert listener.record().end is EndReason.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("steps", "records_at_pieces"),
+    [
+        ((b"a\n", b"b\n.\n"), [0, 1]),
+        ((b"a\n.\n",), [1]),
+        ((b"a\n", b"b\n!\n"), [0, 0, 1]),
+        ((b"a\n", Interrupted("cut")), [0, 1]),
+    ],
+    ids=["complete", "in one piece", "garbled", "cut"],
+)
+def test_the_record_is_written_before_the_last_piece_leaves(
+    steps: tuple[Step, ...], records_at_pieces: list[int]
+) -> None:
+    listener = Listener(*steps)
+    seen = list[int]()
+
+    async def scene() -> None:
+        running = listener.running()
+        await running.prime()
+        async for _ in running.pieces():
+            seen.append(len(listener.journal.records))
+
+    play(scene())
+
+    assert seen == records_at_pieces
+    assert listener.journal.only.usage == listener.draft.usage
+
+
+def test_a_caller_who_leaves_with_the_last_piece_has_a_complete_call() -> None:
+    listener = Listener(b"a#\n", b"b#\n.\n", NEVER)
+
+    play(listener.listen(at_most=2))
+
+    assert listener.journal.only.end is EndReason.COMPLETE
+    assert listener.journal.only.usage == Usage(completion_tokens=2)
 
 
 def test_nothing_is_read_ahead_of_the_caller() -> None:
