@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isthmusd.cli import check, credentials, keys, models, providers, secret, serve, tenants
+from isthmusd.cli import check, credentials, keys, models, providers, records, secret, serve, tenants
 
 DISTRIBUTION = "isthmus-gateway"
 
@@ -20,6 +20,7 @@ COMMANDS = (
     secret.register,
     providers.register,
     models.register,
+    records.register,
 )
 """A subcommand's file has `register(app)`; adding one is adding a line."""
 

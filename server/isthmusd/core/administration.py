@@ -67,6 +67,8 @@ class RecordQuery:
     before: tuple[float, str] | None = None
     """(end, id) of the last record of the page before."""
     limit: int = 100
+    bodies: bool = False
+    """With what was asked and answered, where that was kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

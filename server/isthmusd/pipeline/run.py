@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from isthmusd.core.reply import Reply
+from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Inbound, Operation, Peeked
 from isthmusd.dialects import registry
-from isthmusd.pipeline.admission import Admission
+from isthmusd.pipeline.admission import Admission, Place
 from isthmusd.pipeline.bodies import check_body
 from isthmusd.pipeline.callers import Identification
 from isthmusd.pipeline.flights import Flights
@@ -54,7 +54,7 @@ class Running:
         self._gateway = gateway
         self._arrival = arrival
         self._recording = recording(gateway.journal, gateway.clock, arrival)
-        self._place: Admission | None = None
+        self._place: Place | None = None
         self._flight: AbstractAsyncContextManager[Reply] | None = None
 
     async def __aenter__(self) -> Reply:
@@ -84,7 +84,8 @@ class Running:
         place.__enter__()
         self._place = place
         call = await gateway.identifier.identify(arrival)
-        draft.know(call)
+        draft.know(call, gateway.options.body_bytes)
+        place.belong(call.principal.owner)
         inbound = understand(arrival, gateway.options.request_bytes)
         draft.operation, draft.model, draft.stream = inbound.operation, inbound.peeked.model, inbound.peeked.stream
         plan = gateway.resolver.resolve(call, inbound.peeked.model)
@@ -92,6 +93,11 @@ class Running:
         reply = await flight.__aenter__()
         self._flight = flight
         draft.status = reply.status
+        match reply:
+            case Whole():
+                draft.answering(reply.body)
+            case Stream():
+                pass  # piece by piece, where they come from
         return reply
 
 

@@ -37,3 +37,12 @@ class RecordsOptions:
     """Older records are deleted."""
     max_count: int = 10_000_000
     """The oldest records beyond this many are deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingOptions:
+    """All that the process needs to know that stores records: it does not read the settings, which takes memory."""
+
+    store: StoreOptions
+    records: RecordsOptions
+    log_level: str = "info"
