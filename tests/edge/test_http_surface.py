@@ -328,3 +328,56 @@ async def test_health_is_served_without_the_server_and_readiness_with_it(http: H
         async with http.request("GET", path) as response:
             assert response.status == 200, path
             assert not [name for name in response.headers if name.lower().startswith("x-envoy")]
+
+
+TENANTS_PATHS = ("/api/openai", "/api/openai/", "/api/openai?x=1", "/api/openai/v1/files")
+
+
+@pytest.mark.parametrize("path", TENANTS_PATHS)
+@pytest.mark.parametrize(
+    ("stub", "status", "text"),
+    [
+        ("abort RESOURCE_EXHAUSTED", 503, "The gateway is overloaded. Try again shortly."),
+        ("abort DEADLINE_EXCEEDED", 504, "The call took too long. Try again, or ask for less."),
+        ("abort UNIMPLEMENTED", 404, "This gateway does not serve that URL. Check the path."),
+        ("abort INTERNAL", 500, "The gateway failed. Report the x-request-id of this answer."),
+        ("abort-late UNKNOWN", 500, "The gateway failed. Report the x-request-id of this answer."),
+    ],
+)
+async def test_what_grpc_answers_by_itself_is_text_below_the_tenants_prefix(
+    http: Http, path: str, stub: str, status: int, text: str
+):
+    async with http.request("POST", path, headers={"x-stub": stub}, data=b"{}") as response:
+        assert (response.status, await response.read()) == (status, f'{{"error":"{text}"}}'.encode())
+        assert response.content_type == "application/json"
+        assert ("retry-after" in response.headers) is (status == 503)
+
+
+async def test_envoys_own_answers_are_text_below_the_tenants_prefix(http: Http):
+    async with http.request("TRACE", "/api/openai/v1/files") as response:
+        assert (response.status, await response.read()) == (405, b'{"error":"This method is not served here."}')
+        assert response.headers["content-length"] == "43"
+
+
+async def test_a_call_whose_server_dies_is_text_below_the_tenants_prefix():
+    with running_stub() as gateway:
+        async with aiohttp.ClientSession() as session:
+            url = f"{gateway.url}/api/openai/v1/files"
+            async with session.post(url, headers={"x-stub": "exit"}, data=b"{}") as response:
+                assert response.status == 503
+                assert await response.read() == b'{"error":"No server can take the call now. Try again shortly."}'
+                assert response.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("size", [140_000, 200_000])
+async def test_headers_over_the_limit_are_text_below_the_tenants_prefix(http: Http, size: int):
+    headers = {f"x-long-{index}": "v" * 7000 for index in range(size // 7000)}
+
+    async with http.request("GET", "/api/openai/v1/files", headers=headers) as response:
+        text = b"The request headers are too large. Send fewer or shorter headers."
+        assert (response.status, await response.read()) == (431, b'{"error":"%b"}' % text)
+
+
+async def test_answers_of_the_server_pass_below_the_tenants_prefix(http: Http):
+    async with http.request("POST", "/api/openai/v1/x", headers={"x-stub": "status 429"}, data=b"{}") as response:
+        assert (response.status, await response.read()) == (429, b'{"mine":true}')

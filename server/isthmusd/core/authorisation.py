@@ -155,6 +155,8 @@ EDGE_ROUTES: Mapping[str, Access] = {
     OPENAI: Access.CALLER,
     TYPED_ROUTE: Access.CALLER,
     JSON_ROUTE: Access.CALLER,
+    "/v1(/.*)?": Access.CALLER,
+    "/api/openai(/.*)?": Access.TENANT,
     "/": Access.NOWHERE,
 }
 """Every path that envoy.yaml knows. Where one leads to the server, the RPC's own rule holds; what Envoy
