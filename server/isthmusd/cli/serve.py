@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from isthmusd import settings
+from isthmusd.cli.posture import posture
 from isthmusd.cli.store import fail, provisioned
 from isthmusd.edge.errors import EdgeError
 from isthmusd.edge.supervisor import Supervisor
@@ -34,7 +35,8 @@ def serve(
         str | None, typer.Option(metavar="HOST:PORT", help="Public address; port 0 takes a free one.")
     ] = None,
     admin: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Operators' address: /metrics, /healthz.")
+        str | None,
+        typer.Option(metavar="HOST:PORT|unix:PATH", help="Operators' address: AdminService, /metrics, /healthz."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Directory for what outlives a run.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes; default: one per core.")] = None,
@@ -59,6 +61,7 @@ def serve(
     try:
         resolved = settings.load(config, os.environ, overrides)
         adopt_libraries(Log(level=resolved.log_level), Level.INFO)
+        LOG.info("security posture: %s", posture(resolved))
         for warning in resolved.warnings:
             LOG.warning("%s", warning)
         # Once for all workers, and before any: they would race for the first secret and the schema.
