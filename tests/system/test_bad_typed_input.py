@@ -10,8 +10,6 @@ from isthmus.v1 import (
     chat_pb2,
     completion_pb2,
     completion_pb2_grpc,
-    credential_pb2,
-    credential_pb2_grpc,
     embedding_pb2,
     embedding_pb2_grpc,
 )
@@ -136,12 +134,6 @@ def test_http_surface_is_not_for_stubs(pair: Pair, channel: grpc.Channel) -> Non
 
     assert failure.grpc not in ("OK", "INTERNAL", "UNKNOWN"), failure
     assert len(pair.provider.requests) == start
-
-
-def test_credentials_are_not_served_yet(channel: grpc.Channel) -> None:
-    call = credential_pb2_grpc.CredentialServiceStub(channel).CreateCredential
-
-    assert failure_of(lambda: call(credential_pb2.CreateCredentialRequest(), timeout=30)).grpc == "UNIMPLEMENTED"
 
 
 def test_spoofed_metadata_has_no_effect(pair: Pair, channel: grpc.Channel) -> None:

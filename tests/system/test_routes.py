@@ -70,16 +70,6 @@ async def test_tenants_proxy_is_closed_to_the_unauthenticated(pair: Pair, path: 
     assert len(pair.provider.requests) == start
 
 
-async def test_credentials_route_is_known_and_not_yet_served(pair: Pair) -> None:
-    start = len(pair.provider.requests)
-
-    answer = await ask(pair.url, "/v1/proxy/credentials", b'{"model":"ok"}')
-
-    assert answer.status in (400, 403, 404, 501), answer
-    assert answer.error["message"]
-    assert len(pair.provider.requests) == start
-
-
 async def test_headers_that_model_routes_pass_on(pair: Pair) -> None:
     passed: Headers = (("openai-beta", "x=v1"), ("idempotency-key", "i-1"))
     stopped: Headers = (

@@ -184,12 +184,6 @@ async def test_a_model_that_does_not_exist_is_not_found() -> None:
     assert (answered.status, fault(answered)["code"]) == (404, "model_not_found")
 
 
-async def test_credentials_are_not_issued_here() -> None:
-    answered = await posted("Credentials", {})
-
-    assert (answered.status, fault(answered)["code"]) == (501, "unsupported_feature")
-
-
 async def test_what_envoy_alone_may_say_is_believed_on_its_own_socket_only() -> None:
     rebound = ("x-isthmus-int-authority", "evil.example")
 

@@ -9,8 +9,6 @@ from isthmus.v1 import (
     chat_pb2_grpc,
     completion_pb2,
     completion_pb2_grpc,
-    credential_pb2,
-    credential_pb2_grpc,
     embedding_pb2,
     embedding_pb2_grpc,
     model_pb2,
@@ -138,19 +136,6 @@ async def test_models_are_for_those_who_may_call(listing: bool) -> None:
         refusal = await refusal_of(call if listing else stub.GetModel(model_pb2.GetModelRequest(id="x")))
 
     assert refusal.code is grpc.StatusCode.UNAUTHENTICATED
-
-
-async def test_credentials_are_not_implemented() -> None:
-    async with serving() as gateway:
-        stub = credential_pb2_grpc.CredentialServiceStub(gateway.channel)
-        refusals = [
-            await refusal_of(stub.CreateCredential(credential_pb2.CreateCredentialRequest())),
-            await refusal_of(stub.GetCredential(credential_pb2.GetCredentialRequest())),
-            await refusal_of(stub.ListCredentials(credential_pb2.ListCredentialsRequest())),
-            await refusal_of(stub.RevokeCredential(credential_pb2.RevokeCredentialRequest())),
-        ]
-
-    assert {refusal.code for refusal in refusals} == {grpc.StatusCode.UNIMPLEMENTED}
 
 
 async def test_a_slow_target_is_waited_for_in_silence() -> None:
