@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from isthmusd.core.authorisation import OPERATIONS, Access, refusal
+from isthmusd.core.authorisation import (
+    ADMIN_ROUTES,
+    OPERATIONS,
+    RPCS,
+    Access,
+    Listener,
+    Undeclared,
+    demand_route_rules,
+    demand_rpc_rules,
+    refusal,
+)
 from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import PermissionDenied, Unauthenticated
 from isthmusd.core.request import Operation
@@ -47,3 +57,29 @@ def test_r3_a_role_that_no_gateway_key_gives_administers_nothing() -> None:
     forged = Principal(tenant="acme", key_id="i", method=AuthMethod.IDENTITY_TOKEN, owner=ACME, role=Role.ADMIN)
 
     assert isinstance(refusal(Operation.ADMIN, forged), PermissionDenied)
+
+
+def test_r3_what_has_no_rule_is_not_served() -> None:
+    demand_route_rules(ADMIN_ROUTES)
+
+    with pytest.raises(Undeclared, match="GET /debug"):
+        demand_route_rules([*ADMIN_ROUTES, ("GET", "/debug")])
+    for listener in Listener:
+        with pytest.raises(Undeclared, match="Backdoor"):
+            demand_rpc_rules(["/isthmus.v1.Backdoor/Open"], listener)
+
+
+def test_r3_what_administrators_may_is_not_served_to_the_public_nor_the_reverse() -> None:
+    admin = {name for name, access in RPCS.items() if access is Access.ADMIN}
+    callers = {name for name, access in RPCS.items() if access in {Access.CALLER, Access.ISSUER, Access.TENANT}}
+
+    assert admin
+    assert callers
+    demand_rpc_rules(callers, Listener.PUBLIC)
+    demand_rpc_rules(admin, Listener.ADMIN)
+    for name in admin:
+        with pytest.raises(Undeclared):
+            demand_rpc_rules([name], Listener.PUBLIC)
+    for name in callers:
+        with pytest.raises(Undeclared):
+            demand_rpc_rules([name], Listener.ADMIN)
