@@ -26,7 +26,12 @@ LOG = logging.getLogger(__name__)
 POOL_SIZE = 4
 POOL_OVERFLOW = 4
 """Connections for a burst, closed after it."""
-SQLITE_SETTINGS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
+SQLITE_SETTINGS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+)
 WRITES = "isthmus_writes"
 LOG_S = 10.0
 """A store that is away is not told of more often."""
@@ -151,7 +156,7 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
         for setting in SQLITE_SETTINGS:
-            cursor.execute("PRAGMA " + setting)
+            cursor.execute(setting)
     finally:
         cursor.close()
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isthmusd.core.administration import MAX_LISTED, RecordQuery, StoredRecord
@@ -123,7 +123,7 @@ def _bounded(connection: Connection, seconds: float) -> Generator[None]:
     """End a statement that takes longer."""
     match connection.dialect.name:
         case "postgresql":
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            connection.execute(select(func.set_config("statement_timeout", str(int(seconds * 1000)), True)))
             yield
         case _:
             driver: Any = connection.connection.driver_connection
