@@ -41,6 +41,11 @@ class Splice:
         self._turn = 0
         self._carrying: set[asyncio.Task[None]] = set()
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections are carried now."""
+        return len(self._carrying)
+
     @asynccontextmanager
     async def serving(self, address: AdminAddress) -> AsyncGenerator[None]:
         """Accept while the block runs, then cut what is still open. Raises AddressInUse."""

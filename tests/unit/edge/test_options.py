@@ -1,8 +1,10 @@
 """Addresses are read strictly, and loopback is recognised."""
 
+from pathlib import Path
+
 import pytest
 from isthmusd.edge.errors import InvalidAddress
-from isthmusd.edge.options import Address
+from isthmusd.edge.options import Address, UnixAddress, admin_address
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,23 @@ def test_what_is_no_address_is_refused(text: str):
 )
 def test_loopback_is_what_only_this_machine_reaches(host: str, loopback: bool):
     assert Address(host=host, port=1).is_loopback is loopback
+
+
+def test_the_admin_address_may_be_a_unix_socket():
+    address = admin_address("unix:/run/isthmus/admin.sock")
+
+    assert address == UnixAddress(path=Path("/run/isthmus/admin.sock"))
+    assert address.is_loopback
+    assert str(address) == "unix:/run/isthmus/admin.sock"
+
+
+def test_the_admin_address_may_be_a_port():
+    assert admin_address("127.0.0.1:9090") == Address(host="127.0.0.1", port=9090)
+
+
+@pytest.mark.parametrize(
+    "text", ["unix:", "unix:run/a.sock", "unix:/", "unix:/run/", "unix:/a\0b", "unix:/" + "x" * 107]
+)
+def test_a_path_that_no_socket_can_have_is_refused(text: str):
+    with pytest.raises(InvalidAddress):
+        admin_address(text)
