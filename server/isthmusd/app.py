@@ -86,7 +86,7 @@ async def running(
             journal=journal or Journals(journals),
             active_calls=metrics,
             identification=identification,
-            credentials=StoredCredentials(database, settings.store),
+            credentials=await resources.enter_async_context(StoredCredentials(database, settings.store)),
         )
         server = Server(gateway, options)
         if options.admin_bind is not None:

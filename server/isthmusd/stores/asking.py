@@ -43,9 +43,9 @@ class Asking:
         """Run what takes as long as it takes."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, task)
 
-    def close(self) -> None:
-        """Take no more questions, and do not wait for those that run."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Take no more questions, and let those that run end: the store's connections are closed next."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
 
 def no_answer() -> Unavailable:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.tenants import Issuer, TemporaryCredential
@@ -13,6 +14,7 @@ from isthmusd.stores.asking import Asking, too_many
 from isthmusd.stores.database import Database
 from isthmusd.stores.news import ChangeKind
 from isthmusd.stores.options import StoreOptions
+from isthmusd.stores.wishes import is_storable
 
 WAITING = 256
 """Calls that may wait for the store at once; the next one is refused."""
@@ -21,12 +23,20 @@ Answer = TypeVar("Answer")
 
 
 class StoredCredentials:
-    """See `pipeline.ports.Credentials`. It asks nothing before its first use."""
+    """See `pipeline.ports.Credentials`. Enter it on the loop that uses it; it asks nothing before its first use."""
 
     def __init__(self, database: Database, options: StoreOptions) -> None:
         self._database = database
         self._asking = Asking("isthmus-credentials", options.timeout_s)
         self._waiting = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, raised: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._asking.close()
 
     async def add(self, credential: TemporaryCredential) -> None:
         """Keep a new one; it is safe when this returns. One that nobody was told of may be kept although it fails."""
@@ -56,7 +66,7 @@ class StoredCredentials:
             self._waiting -= 1
 
     def _add(self, credential: TemporaryCredential) -> None:
-        from isthmusd.stores.rows import insert_credential, is_storable  # noqa: PLC0415 loads SQLAlchemy
+        from isthmusd.stores.rows import insert_credential  # noqa: PLC0415 loads SQLAlchemy
 
         if not is_storable(credential.id, credential.model or "", credential.project or "", credential.issuer.id):
             raise InvalidRequest("names of models and projects must be text without NUL")
@@ -67,7 +77,6 @@ class StoredCredentials:
         from sqlalchemy import update  # noqa: PLC0415 takes a second to load, in this thread
 
         from isthmusd.stores.changes import announce  # noqa: PLC0415 loads SQLAlchemy
-        from isthmusd.stores.rows import is_storable  # noqa: PLC0415 loads SQLAlchemy
         from isthmusd.stores.tables import credentials  # noqa: PLC0415 loads SQLAlchemy
 
         if not is_storable(credential_id):

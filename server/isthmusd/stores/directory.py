@@ -95,7 +95,7 @@ class CachedDirectory:
         self._asked.set()
         reading = [flight.task for kind in self._kinds.values() for flight in kind.flights.values()]
         await asyncio.gather(*reading, return_exceptions=True)
-        self._asking.close()
+        await self._asking.close()
 
     async def warm(self) -> None:
         """Begin to watch the store, so that the first caller need not wait for it. Returns at once and never fails."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from isthmusd.core.errors import Unavailable
@@ -19,12 +18,11 @@ from isthmusd.stores.database import Database
 from isthmusd.stores.directory import CachedDirectory
 from isthmusd.stores.news import ChangeKind, subject_name
 from isthmusd.stores.options import StoreOptions
-from isthmusd.stores.provision import provision
-from isthmusd.stores.rows import insert_key, seal_provider_key
-from isthmusd.stores.tables import credentials, keys, provider_keys, subjects, tenants
+from isthmusd.stores.rows import insert_credential, insert_key, seal_provider_key
+from isthmusd.stores.tables import keys, provider_keys, subjects, tenants
 from sqlalchemy import Connection, Engine, event, insert, update
 
-from tests.fakes.callers import KEYRING, SECRET
+from tests.fakes.callers import KEYRING
 
 POLL_S = 0.01
 TENANT = "acme"
@@ -144,9 +142,9 @@ class World:
             connection.execute(insert(subjects).values(issuer=issuer, subject=subject, tenant=tenant_id))
             announce(connection, ChangeKind.SUBJECT, subject_name(issuer, subject))
 
-    def count_credentials(self) -> int:
-        with self.database.reading() as connection:
-            return len(connection.execute(credentials.select()).all())
+    def add_credential(self, given: TemporaryCredential) -> None:
+        with self.database.writing() as connection:
+            insert_credential(connection, given)
 
 
 def credential(credential_id: str, **given: Any) -> TemporaryCredential:
@@ -156,10 +154,9 @@ def credential(credential_id: str, **given: Any) -> TemporaryCredential:
 
 
 @contextmanager
-def opened(folder: Path, url: str | None = None, **options: float) -> Iterator[World]:
-    """Make a store with one tenant; it is in a SQLite file unless a URL is given."""
-    found = provision(folder, url=url, secret=SECRET)
-    given = StoreOptions(url=found.url, **{"poll_s": POLL_S, **options})
+def opened(url: str, **options: float) -> Iterator[World]:
+    """Open a fresh store and put one tenant there."""
+    given = StoreOptions(url=url, **{"poll_s": POLL_S, **options})
     world = World(options=given, database=Disturbed(given))
 
     def slow_down(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a worker remembers of callers, over a real SQLite file."""
+"""What a worker remembers of callers, over every kind of store."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from isthmusd.core.errors import Unavailable
 from isthmusd.core.tenants import ForwardGrant, ProviderKey
 from isthmusd.stores.credentials import StoredCredentials
 from isthmusd.stores.directory import CachedDirectory
-from isthmusd.stores.rows import insert_credential
 from isthmusd.stores.tables import changes, generation
 from sqlalchemy import delete, update
 
@@ -27,8 +25,8 @@ Record = Callable[[str, object], None]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with opened(tmp_path) as made:
+def world(store_url: str) -> Iterator[World]:
+    with opened(store_url) as made:
         yield made
 
 
@@ -47,8 +45,7 @@ async def test_it_gives_what_is_stored(world: World) -> None:
     world.add_key("isk-1", "first")
     world.add_subject("https://issuer", "somebody")
     kept = credential("tmp-1", model="m", custody=b"sealed")
-    with world.database.writing() as connection:
-        insert_credential(connection, kept)
+    world.add_credential(kept)
 
     async with world.directory() as directory:
         tenant = await directory.tenant(TENANT)
@@ -84,7 +81,7 @@ async def test_identities_with_spaces_do_not_share_a_name(world: World) -> None:
 async def test_the_steady_state_reads_nothing(world: World) -> None:
     world.add_key("isk-1")
     world.add_subject("https://issuer", "somebody")
-    await StoredCredentials(world.database, world.options).add(credential("tmp-1"))
+    world.add_credential(credential("tmp-1"))
 
     async with world.directory() as directory:
         for counted in (False, True):
@@ -164,7 +161,7 @@ async def test_what_is_made_after_it_was_missed_is_found(world: World) -> None:
         assert await directory.tenant_of("https://issuer", "new") is None
         assert await directory.credential("tmp-1") is None
         # A new credential is not told to anybody: it must be found at once.
-        await StoredCredentials(world.database, world.options).add(credential("tmp-1"))
+        world.add_credential(credential("tmp-1"))
         assert await directory.credential("tmp-1") is not None
         world.add_key("isk-1")
         world.add_tenant("new")
@@ -177,10 +174,8 @@ async def test_what_is_made_after_it_was_missed_is_found(world: World) -> None:
 
 
 async def test_a_revoked_credential_is_known_to_be(world: World) -> None:
-    credentials = StoredCredentials(world.database, world.options)
-    await credentials.add(credential("tmp-1"))
-
-    async with world.directory() as directory:
+    async with StoredCredentials(world.database, world.options) as credentials, world.directory() as directory:
+        await credentials.add(credential("tmp-1"))
         assert (await directory.credential("tmp-1")) == credential("tmp-1")
         await credentials.revoke("tmp-1", 7.0)
         await polled(directory, world)

@@ -15,8 +15,9 @@ from isthmusd.core.errors import Unavailable
 from isthmusd.stores import directory as module
 from isthmusd.stores.database import Database
 from isthmusd.stores.directory import CachedDirectory
+from isthmusd.stores.provision import provision
 
-from tests.fakes.callers import KEYRING
+from tests.fakes.callers import KEYRING, SECRET
 from tests.unit.stores.remembering import POLL_S, TENANT, HeldClock, World, opened
 
 TIMEOUT_S = 0.2
@@ -25,7 +26,7 @@ STALE_S = 60.0
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with opened(tmp_path, timeout_s=TIMEOUT_S, stale_s=STALE_S) as made:
+    with opened(provision(tmp_path, url=None, secret=SECRET).url, timeout_s=TIMEOUT_S, stale_s=STALE_S) as made:
         made.add_key("isk-1")
         made.add_key("isk-2")
         yield made
