@@ -105,12 +105,14 @@ class Database:
 
 def open_engine(options: StoreOptions) -> Engine:
     """Make SQLAlchemy's engine; it connects at its first use. Raises UnusableStore."""
-    from sqlalchemy import create_engine, event  # noqa: PLC0415 no worker's start shall take its second
+    from sqlalchemy import URL, create_engine, event  # noqa: PLC0415 no worker's start shall take its second
 
     url = checked_url(options.url)
-    is_file = sqlite_path(url) is not None
+    path = sqlite_path(url)
+    is_file = path is not None
     engine = create_engine(
-        url,
+        # Versions of SQLAlchemy differ in whether the path in a URL is quoted.
+        url if path is None else URL.create("sqlite", database=str(path)),
         connect_args=_sqlite_arguments(options) if is_file else _postgres_arguments(options),
         pool_pre_ping=not is_file,
         pool_size=POOL_SIZE,

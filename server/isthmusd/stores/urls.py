@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)")
 POSTGRES = re.compile(r"(?P<scheme>postgres|postgresql)(?:\+psycopg)?://(?P<rest>.*)", re.DOTALL)
@@ -18,22 +18,25 @@ class UnusableStore(ValueError):
 
 def sqlite_url(path: Path) -> str:
     """Give the URL of a SQLite file."""
-    return f"sqlite:///{path.absolute()}"
+    return f"sqlite:///{quote(str(path.resolve()))}"
 
 
 def sqlite_path(url: str) -> Path | None:
     """Give the file of a SQLite store; None for another kind."""
     found = SQLITE.fullmatch(url)
-    return Path(unquote(found["path"]) if "%" in url else found["path"]) if found else None
+    return Path(unquote(found["path"])) if found else None
 
 
 def checked_url(url: str) -> str:
-    """Give the URL as SQLAlchemy reads it, with the driver that is installed. Raises UnusableStore."""
+    """Give the URL as SQLAlchemy reads it, with the driver that is installed; a file by its whole path.
+
+    Raises UnusableStore.
+    """
     path = sqlite_path(url)
     if path is not None:
         if path.name.startswith(":"):
             raise UnusableStore("a store in memory is forgotten at once and not shared by workers; name a file")
-        return url
+        return sqlite_url(path)
     found = POSTGRES.fullmatch(url)
     if found is None:
         raise UnusableStore(f"the store's URL must be of the form {FORMS}")

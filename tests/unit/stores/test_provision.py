@@ -214,3 +214,24 @@ def test_the_newest_revision_is_current_and_an_unknown_one_is_refused() -> None:
     assert is_current(revisions()[-1])
     with pytest.raises(NewerStore):
         is_current("canary")
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "a%20b", "who?", "ü#1"])
+def test_paths_mean_what_they_say(tmp_path: Path, name: str) -> None:
+    data = tmp_path / name
+
+    made = provision(data, url=None, secret=SECRET)
+
+    with administered(made.url) as world:
+        world.tenant()
+    assert [path.name for path in data.iterdir()] == ["isthmus.db"]
+    assert provision(data, url=made.url, secret=SECRET) == made
+
+
+def test_a_relative_path_is_the_same_file_from_everywhere(tmp_path: Path) -> None:
+    above = "../" * len(Path.cwd().parts)
+
+    made = provision(tmp_path / "data", url=f"sqlite:///{above}{tmp_path}/store/a.db", secret=SECRET)
+
+    assert made.url.startswith("sqlite:////")
+    assert (tmp_path / "store" / "a.db").stat().st_mode & 0o777 == 0o600
