@@ -24,7 +24,7 @@ from isthmusd.core.identity import Identity, UnpublishedKey, verify_identity
 from isthmusd.core.jwks import KeySet
 from isthmusd.core.remembered import Remembered, fingerprint
 from isthmusd.core.tokens import Unverified
-from isthmusd.upstream.jwks import FETCH_S, KeysUnreachable, Published, fetch_keys, new_session
+from isthmusd.upstream.jwks import KeysUnreachable, Published, fetch_keys, new_session
 from isthmusd.upstream.options import IssuerOptions
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Clock(Protocol):
 class Pace:
     """How often providers are asked."""
 
+    patience_s: float = 5.0
+    """For one fetch, names and connections included."""
     early: float = 0.25
     """Of their time is left when keys are fetched again, but at most:"""
     early_s: float = 300.0
@@ -158,7 +160,7 @@ class _Issuer:
 
     async def _fetch_ends(self) -> None:
         try:
-            async with asyncio.timeout(2 * FETCH_S), self._ended:
+            async with asyncio.timeout(2 * self._pace.patience_s), self._ended:
                 await self._ended.wait_for(lambda: not self._fetching)
         except TimeoutError:
             raise self._unavailable() from None
@@ -186,7 +188,7 @@ class _Issuer:
     async def _fetch(self, session: aiohttp.ClientSession) -> None:
         issuer = self._options.rules.issuer
         try:
-            published = await fetch_keys(session, self._options)
+            published = await fetch_keys(session, self._options, self._pace.patience_s)
         except KeysUnreachable as error:
             self._failure_count += 1
             LOG.warning("the keys of %s could not be fetched: %s", issuer, error)

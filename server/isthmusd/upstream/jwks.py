@@ -20,8 +20,6 @@ from isthmusd.upstream.options import IssuerOptions
 DISCOVERY = "/.well-known/openid-configuration"
 HEADERS = {"user-agent": "isthmus/0.1", "accept": "application/json", "accept-encoding": "identity"}
 MAX_BYTES = 2**20
-FETCH_S = 5.0
-"""For all of it, names and connections included."""
 USUAL_AGE_S = 3600.0
 LEAST_AGE_S = 60.0
 MOST_AGE_S = 86_400.0
@@ -47,15 +45,15 @@ class _Document:
     good_for_s: float
 
 
-async def fetch_keys(session: aiohttp.ClientSession, issuer: IssuerOptions) -> Published:
+async def fetch_keys(session: aiohttp.ClientSession, issuer: IssuerOptions, patience_s: float) -> Published:
     """Get the keys of an issuer. Raises KeysUnreachable."""
     try:
-        async with asyncio.timeout(FETCH_S):
+        async with asyncio.timeout(patience_s):
             url = issuer.jwks_url or await _discovered(session, issuer.rules.issuer)
             document = await _read(session, url)
         return Published(keys=read_keys(document.body), good_for_s=document.good_for_s)
     except TimeoutError:
-        raise KeysUnreachable(f"no answer within {FETCH_S:g} s") from None
+        raise KeysUnreachable(f"no answer within {patience_s:g} s") from None
     except NoKeySet as error:
         raise KeysUnreachable(f"its key set is unusable: {error}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
