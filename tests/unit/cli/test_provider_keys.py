@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from isthmusd.cli.store import opened
 
 from tests.unit.cli.commands import Isthmus
 
@@ -105,3 +106,14 @@ def test_secret_is_no_argument(with_tenant: Isthmus) -> None:
 
 def test_removing_what_is_not_there_is_told(with_tenant: Isthmus) -> None:
     assert "has none of this name" in with_tenant.refuses("tenants", "provider-keys", "remove", "acme", "openai")
+
+
+def test_r9_references_of_tenants_stay_text(with_tenant: Isthmus) -> None:
+    with_tenant.does(*SET, "acme", "openai", stdin="${OPENAI_API_KEY}")
+    with_tenant.does(*SET, "acme", "mistral", stdin="file:/etc/hostname")
+
+    with opened(None, with_tenant.data) as store:
+        kept = store.administration.tenant("acme").provider_keys
+
+    assert kept["openai"][0].secret == "${OPENAI_API_KEY}"
+    assert kept["mistral"][0].secret == "file:/etc/hostname"
