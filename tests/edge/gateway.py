@@ -23,7 +23,7 @@ import msgspec
 
 ROOT = Path(__file__).parents[2]
 READY = re.compile(r"^isthmus ready at (?:http|grpc)://(\S+)$")
-ADMIN = re.compile(r'admin listener at (http://[^\s"]+)')
+ADMIN = re.compile(r'admin listener at ((?:http://|unix:)[^\s"]+)')
 START_S = 60.0
 STOP_S = 20.0
 ANY_PORT = "127.0.0.1:0"

@@ -29,7 +29,7 @@ class Access(StrEnum):
     ADMIN = "admin"
     """An administrator, on the admin listener."""
     NOWHERE = "nowhere"
-    """In the contract, but served by somebody else: the gateway calls it."""
+    """In a contract, but not served here."""
 
 
 class Listener(StrEnum):
@@ -110,9 +110,10 @@ RPCS: Mapping[str, Access] = {
     "/isthmus.v1.AdminService/SetProviderKey": Access.ADMIN,
     "/isthmus.v1.AdminService/SetSubject": Access.ADMIN,
     "/isthmus.v1.AdminService/UpdateTenant": Access.ADMIN,
+    # Operators serve it, and the gateway calls it.
     "/isthmus.v1.TokenVerifier/VerifyToken": Access.NOWHERE,
     "/grpc.health.v1.Health/Check": Access.OPEN,
-    "/grpc.health.v1.Health/List": Access.OPEN,
+    "/grpc.health.v1.Health/List": Access.NOWHERE,
     "/grpc.health.v1.Health/Watch": Access.OPEN,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Access.OPEN,
 }

@@ -15,6 +15,8 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from isthmusd.rpc.handlers import Methods, methods_of
 
 HEALTH = cast(ServiceDescriptor, health_pb2.DESCRIPTOR.services_by_name["Health"])
+UNSERVED = frozenset({"/grpc.health.v1.Health/List"})
+"""The library has no more of it than its name."""
 
 
 class Health:
@@ -28,7 +30,8 @@ class Health:
         """Give its methods."""
         # Not by their generated registration: for each method registered that way grpcio keeps one more task waiting,
         # and every call of any service waits for all of them anew.
-        return methods_of(HEALTH, self._servicer)
+        methods = methods_of(HEALTH, self._servicer)
+        return {name: method for name, method in methods.items() if name not in UNSERVED}
 
     async def say(self, serving: bool) -> None:
         """Tell whoever watches."""
