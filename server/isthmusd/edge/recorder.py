@@ -5,7 +5,6 @@ The contract: `ISTHMUS_RECORDER` names a file that holds `RecordingOptions` as J
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from isthmusd.edge.process import Command
 from isthmusd.edge.workers import Folder
 from isthmusd.stores.options import RecordingOptions
+from isthmusd.stores.segments import segments
 
 NAME = "recorder"
 ARGV = (sys.executable, "-m", "isthmusd.recorder")
@@ -38,14 +38,13 @@ def command(options: RecordingOptions, folder: Folder, environ: Mapping[str, str
 def journal_bytes(journal: Path) -> int:
     """Return how much disk the journals of all workers take, those of former runs included."""
     try:
-        with os.scandir(journal) as entries:
-            return sum(_size(entry) for entry in entries)
+        return sum(_size(path) for path in segments(journal))
     except OSError:
-        return 0  # nothing has been recorded yet
+        return 0  # what is wrong with it, the workers and the recorder say
 
 
-def _size(entry: os.DirEntry[str]) -> int:
+def _size(path: Path) -> int:
     try:
-        return entry.stat(follow_symlinks=False).st_size
+        return path.lstat().st_size
     except FileNotFoundError:
         return 0  # stored and removed meanwhile

@@ -58,6 +58,7 @@ class Recorder:
         self._database = database
         self._now = now
         self._tails: dict[Path, _Tail] = {}
+        self._skipped = set[Path]()
         self._pause_s = 0.0
         self._paused_until = 0.0
         self._used = False
@@ -102,7 +103,15 @@ class Recorder:
                     file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
                 except FileNotFoundError:
                     continue  # stored and removed by the recorder of another run
+                except OSError as error:
+                    self._skip(path, error)
+                    continue
                 self._tails[path] = _Tail(path, file)
+
+    def _skip(self, path: Path, error: OSError) -> None:
+        if path not in self._skipped:
+            self._skipped.add(path)
+            LOG.error("%s cannot be read: %s", path, error.strerror)
 
     def _drain(self, tail: _Tail) -> None:
         # Asked first: what is read afterwards is all that the writer has left.

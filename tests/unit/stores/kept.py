@@ -73,8 +73,8 @@ class Kept:
 
 @contextmanager
 def kept_in(folder: Path, url: str | None = None, **options: Any) -> Generator[Kept]:
-    """Make the store of a test."""
-    made = provision(folder, url=url, secret=SECRET)
+    """Open the store of a test: a file of its own, unless there is one."""
+    url = url or provision(folder, url=None, secret=SECRET).url
     records = RecordsOptions(journal=folder / "journal", **options)
-    with closing(Database(StoreOptions(url=made.url, timeout_s=0.2))) as database:
+    with closing(Database(StoreOptions(url=url, timeout_s=0.2))) as database:
         yield Kept(folder, records, database)

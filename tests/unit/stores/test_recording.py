@@ -24,7 +24,14 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
+def kept(tmp_path: Path, store_url: str) -> Iterator[Kept]:
+    with kept_in(tmp_path, store_url) as made:
+        yield made
+
+
+@pytest.fixture
+def in_file(tmp_path: Path) -> Iterator[Kept]:
+    """With a store in a file, where a test takes the file itself in hand."""
     with kept_in(tmp_path) as made:
         yield made
 
@@ -139,6 +146,28 @@ def test_a_line_that_is_no_record_holds_up_nobody(kept: Kept, line: bytes, caplo
     assert "is no record" in caplog.text
 
 
+def test_what_is_no_file_holds_up_nobody(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    (kept.options.journal / "0-0-0.jsonl").mkdir(parents=True)
+    kept.write(numbered(1))
+
+    kept.sweep(times=3)
+
+    assert kept.ids() == ids(1)
+    assert caplog.text.count("0-0-0.jsonl cannot be read") == 1
+
+
+def test_two_recorders_of_one_folder_store_each_record_once(kept: Kept) -> None:
+    with kept.journal() as journal, closing(kept.recorder()) as one, closing(kept.recorder()) as other:
+        for number in range(5):
+            journal.write(numbered(number))
+            one.sweep()
+            other.sweep()
+    kept.sweep()
+
+    assert kept.ids() == ids(4, 3, 2, 1, 0)
+    assert kept.segments() == []
+
+
 def test_what_is_rejected_is_bounded(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     kept.options.journal.mkdir()
     rejected = kept.options.journal / "rejected.jsonl"
@@ -181,30 +210,30 @@ def lock(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def test_while_the_store_answers_nothing_records_wait(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    kept.write(numbered(1))
-    with closing(kept.recorder()) as recorder, closing(lock(kept.folder / "isthmus.db")) as holder:
+def test_while_the_store_answers_nothing_records_wait(in_file: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    in_file.write(numbered(1))
+    with closing(in_file.recorder()) as recorder, closing(lock(in_file.folder / "isthmus.db")) as holder:
         assert recorder.sweep()
-        assert len(kept.segments()) == 1
-        kept.write(numbered(2))
+        assert len(in_file.segments()) == 1
+        in_file.write(numbered(2))
         assert recorder.sweep(), "it does not try again at once"
 
         holder.execute("ROLLBACK")
         recorder._paused_until = 0.0  # pyright: ignore[reportPrivateUsage] - later
         recorder.sweep()
 
-    assert kept.ids() == ids(2, 1)
-    assert kept.segments() == []
+    assert in_file.ids() == ids(2, 1)
+    assert in_file.segments() == []
     assert caplog.text.count("records wait in their journals") == 1
 
 
-def test_the_pause_grows_to_a_bound(kept: Kept) -> None:
-    kept.write(numbered(1))
-    (kept.folder / "isthmus.db").rename(kept.folder / "gone")
-    (kept.folder / "isthmus.db").mkdir()
+def test_the_pause_grows_to_a_bound(in_file: Kept) -> None:
+    in_file.write(numbered(1))
+    (in_file.folder / "isthmus.db").rename(in_file.folder / "gone")
+    (in_file.folder / "isthmus.db").mkdir()
 
     pauses = list[float]()
-    with closing(kept.recorder()) as recorder:
+    with closing(in_file.recorder()) as recorder:
         for _ in range(8):
             recorder._paused_until = 0.0  # pyright: ignore[reportPrivateUsage] - later
             recorder.sweep()
@@ -272,12 +301,12 @@ def test_an_idle_recorder_loads_no_database_library(tmp_path: Path) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_bodies_come_into_the_store_sealed(kept: Kept) -> None:
-    kept.write(replace(RECORD, bodies=Bodies(asked=b"the question", answered=b"the answer")))
+def test_bodies_come_into_the_store_sealed(in_file: Kept) -> None:
+    in_file.write(replace(RECORD, bodies=Bodies(asked=b"the question", answered=b"the answer")))
 
-    kept.sweep()
+    in_file.sweep()
 
-    with sqlite3.connect(kept.folder / "isthmus.db") as connection:
+    with sqlite3.connect(in_file.folder / "isthmus.db") as connection:
         (row,) = connection.execute("SELECT asked, answered, data FROM records").fetchall()
     connection.close()
     assert all(b"the question" not in bytes(value) and b"the answer" not in bytes(value) for value in row)

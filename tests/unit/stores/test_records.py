@@ -20,8 +20,8 @@ BODIES = Bodies(asked=b"the question", answered=b"the answer")
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
-    with kept_in(tmp_path) as made:
+def kept(tmp_path: Path, store_url: str) -> Iterator[Kept]:
+    with kept_in(tmp_path, store_url) as made:
         made.write(
             numbered(1, tenant="acme", project="alpha", key_id="k1", bodies=BODIES),
             numbered(2, tenant="acme", project="beta", key_id="k2"),
@@ -61,8 +61,8 @@ def test_a_query_finds_what_is_wanted_the_newest_first(kept: Kept, query: Record
     assert kept.ids(query) == found
 
 
-def test_pages_follow_each_other_although_ends_are_equal(tmp_path: Path) -> None:
-    with kept_in(tmp_path) as kept:
+def test_pages_follow_each_other_although_ends_are_equal(tmp_path: Path, store_url: str) -> None:
+    with kept_in(tmp_path, store_url) as kept:
         kept.write(*(numbered(number, started_at=1.0) for number in range(7)))
         kept.sweep(retention_s=1e12)
         pages, before = list[list[str]](), None
