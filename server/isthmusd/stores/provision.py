@@ -66,7 +66,10 @@ def provision(data: Path, *, url: str | None, secret: str | None) -> Provisioned
     except (UnusableStore, WeakSecret, NewerStore) as error:
         raise ProvisionError(str(error)) from error
     except OSError as error:
-        raise ProvisionError(f"{error.filename or data}: {error.strerror}") from error
+        raise ProvisionError(
+            f"{error.filename or data}: {error.strerror}; what outlives a run must be kept where this user may write: "
+            "--data (ISTHMUS_DATA)"
+        ) from error
     except sqlite3.Error as error:
         raise ProvisionError(f"the store cannot be opened: {error}") from error
     return Provisioned(url=where, secret=found, instance=instance)

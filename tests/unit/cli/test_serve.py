@@ -26,7 +26,8 @@ def test_data_that_cannot_be_written_is_told(isthmus: Isthmus, tmp_path: Path) -
 
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert f"isthmus: {tmp_path}/file" in result.stderr
+    assert f"isthmus: {tmp_path}/file/data: Not a directory" in result.stderr
+    assert "--data" in result.stderr
 
 
 def test_r5_weak_secret_starts_nothing(isthmus: Isthmus) -> None:
