@@ -46,6 +46,10 @@ class Database:
         self._lock = Lock()
         self._logged_at = -math.inf
 
+    def load(self) -> None:
+        """Load what speaks to the store, without speaking to it. Raises UnusableStore."""
+        self._opened()
+
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """Read in one transaction. Raises Unavailable."""

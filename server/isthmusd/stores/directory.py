@@ -198,7 +198,7 @@ class CachedDirectory:
     async def _observe(self) -> None:
         """Ask once what changed, and forget it."""
         if not self._asked.is_set():
-            await self._asking.run(_load)
+            await self._asking.run(self._load)
         at = self._clock.monotonic()
         news = await self._asking.ask(partial(self._news, self._generation))
         if news.changes is None:
@@ -212,6 +212,12 @@ class CachedDirectory:
         self._generation = news.generation
         self._until = at + self._options.stale_s
         self._answers, self._away = True, False
+
+    def _load(self) -> None:
+        """Load what reads the store. It takes a second, which is not the store's fault: nobody's wait counts it."""
+        self._database.load()
+        import_module("isthmusd.stores.changes")
+        import_module("isthmusd.stores.rows")
 
     def _news(self, known: int | None) -> Changes:
         from isthmusd.stores.changes import changes_since, read_generation  # noqa: PLC0415 loads SQLAlchemy
@@ -231,12 +237,6 @@ def _heard(task: asyncio.Task[Any]) -> None:
     """Take note of an error that nobody waits for any more."""
     if not task.cancelled():
         task.exception()
-
-
-def _load() -> None:
-    """Load what reads the store. It takes a second, which is not the store's fault: nobody's wait counts it."""
-    import_module("isthmusd.stores.changes")
-    import_module("isthmusd.stores.rows")
 
 
 def _tenant(keyring: Keyring, tenant_id: str, connection: Connection) -> Tenant | None:
