@@ -15,7 +15,7 @@ USER_AGENT = "isthmus/0.1"
 MODEL_ROUTE_SENT = frozenset({"idempotency-key", "accept-language"})
 """Caller headers that a model route passes on, beside `*-beta`."""
 
-CALLERS_ACCOUNT = frozenset({"openai-organization", "openai-project"})
+CALLERS_ACCOUNT = frozenset({"openai-organization", "openai-project", "x-goog-user-project"})
 """Pass only with the caller's own key: with ours they would choose among our accounts."""
 
 HOP_BY_HOP = frozenset(
@@ -29,6 +29,7 @@ HOP_BY_HOP = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "http2-settings",
     }
 )
 
@@ -39,22 +40,32 @@ FORWARD_STOPS = HOP_BY_HOP | {
     "api-key",
     "x-goog-api-key",
     "x-auth-token",
+    "x-amz-security-token",
     "host",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
     "content-length",
     "forwarded",
     "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
     "x-request-id",
     "origin",
     "referer",
     "expect",
 }
+"""Secrets, what is of this hop, who calls from where, and what some servers take for another host or path."""
 FORWARD_STOPS_PREFIXES = ("x-forwarded-", "sec-", "cf-", "x-amzn", "x-bt-", "x-isthmus-", "x-envoy-", "grpc-", ":")
+FORWARD_STOPS_SUFFIXES = ("-bin", "-api-key")
 
 REPLY_KEEPS = frozenset({"retry-after", "retry-after-ms", "deprecation", "sunset", "warning", "server-timing"})
 REPLY_KEEPS_PREFIXES = ("openai-", "anthropic-", "x-ratelimit-", "x-groq-", "x-should-retry")
 
 FORWARD_REPLY_STOPS = HOP_BY_HOP | {
     "set-cookie",
+    "set-cookie2",
     "content-type",
     "content-length",
     "server",
@@ -65,9 +76,17 @@ FORWARD_REPLY_STOPS = HOP_BY_HOP | {
     "x-http-code",
     "location",
     "content-location",
+    "operation-location",
+    "azure-asyncoperation",
+    "refresh",
+    "link",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "x-litellm-model-api-base",
 }
 """Of this hop, ours to say, or naming the provider's host: a client that follows it would go around the gateway."""
-FORWARD_REPLY_STOPS_PREFIXES = ("grpc-", "x-envoy-", "x-isthmus-", "cf-", "access-control-", ":")
+FORWARD_REPLY_STOPS_PREFIXES = ("grpc-", "x-envoy-", "x-isthmus-", "x-bt-", "cf-", "access-control-", ":")
 
 METADATA_KEY = re.compile(r"[0-9a-z_.\-]+")
 PRINTABLE = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%") + "%"
@@ -85,7 +104,7 @@ def sent_to_model(headers: Headers, *, callers_own_key: bool) -> Pairs:
 
 def stops_here(name: str) -> bool:
     """Tell whether a caller's header is for the gateway or its hop, never for a provider."""
-    return name in FORWARD_STOPS or name.startswith(FORWARD_STOPS_PREFIXES) or name.endswith("-bin")
+    return name in FORWARD_STOPS or name.startswith(FORWARD_STOPS_PREFIXES) or name.endswith(FORWARD_STOPS_SUFFIXES)
 
 
 def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:

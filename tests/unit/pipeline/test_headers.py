@@ -24,6 +24,9 @@ SECRETS = (
     "api-key",
     "x-goog-api-key",
     "x-auth-token",
+    "x-amz-security-token",
+    "xi-api-key",
+    "x-portkey-api-key",
 )
 OF_THIS_HOP = (
     "connection",
@@ -34,6 +37,7 @@ OF_THIS_HOP = (
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "http2-settings",
     "host",
     "content-length",
     "expect",
@@ -51,6 +55,15 @@ OF_THE_WAY = (
     "cf-connecting-ip",
     "x-amzn-trace-id",
     "x-request-id",
+    "x-client-ip",
+    "true-client-ip",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
+    "sec-ch-ua",
+    "cf-ray",
+    "x-amznbedrock-x",
 )
 OURS = (
     "x-bt-parent",
@@ -64,7 +77,7 @@ OURS = (
     "trace-bin",
     ":authority",
 )
-ACCOUNT = ("openai-organization", "openai-project")
+ACCOUNT = ("openai-organization", "openai-project", "x-goog-user-project")
 
 
 def one_each(*names: str) -> Headers:
@@ -73,14 +86,14 @@ def one_each(*names: str) -> Headers:
 
 @pytest.mark.parametrize("name", [*SECRETS, *OF_THIS_HOP, *OF_THE_WAY, *OURS])
 @pytest.mark.parametrize("callers_own_key", [True, False])
-def test_forward_sends_no_secret_and_nothing_of_this_hop(name: str, callers_own_key: bool) -> None:
+def test_r14_forward_sends_no_secret_and_nothing_of_this_hop(name: str, callers_own_key: bool) -> None:
     assert sent_by_forward(one_each(name), callers_own_key=callers_own_key) == ()
 
 
 @pytest.mark.parametrize(
     "name",
     ["accept", "accept-encoding", "content-type", "user-agent", "openai-beta", "anthropic-version", "x-stainless-os",
-     "idempotency-key", "range", "x-custom", "secret-sauce", "x-amz-date"],
+     "idempotency-key", "range", "x-custom", "secret-sauce", "x-amz-date", "priority", "traceparent"],
 )  # fmt: skip
 def test_forward_sends_all_else(name: str) -> None:
     assert sent_by_forward(one_each(name), callers_own_key=False) == ((name, "v"),)
@@ -144,9 +157,12 @@ def test_model_routes_return_the_providers_request_id_under_another_name() -> No
     "name",
     ["set-cookie", "connection", "transfer-encoding", "content-length", "content-type", "server", "via", "alt-svc",
      "location", "content-location", "strict-transport-security", "grpc-status", "x-envoy-upstream-service-time",
-     "x-isthmus-endpoint", "cf-ray", "access-control-allow-origin", "x-http-code", "details-bin", ":status"],
+     "x-isthmus-endpoint", "cf-ray", "access-control-allow-origin", "x-http-code", "details-bin", ":status",
+     "set-cookie2", "trailer", "te", "keep-alive", "proxy-authenticate", "upgrade", "x-bt-used-endpoint",
+     "operation-location", "azure-asyncoperation", "refresh", "link", "nel", "report-to", "reporting-endpoints",
+     "x-litellm-model-api-base", "x-amz-cf-id-bin"],
 )  # fmt: skip
-def test_forward_returns_nothing_of_its_own_hop_and_no_name_of_a_host(name: str) -> None:
+def test_r13_forward_returns_nothing_of_its_own_hop_and_no_name_of_a_host(name: str) -> None:
     assert returned_by_forward(one_each(name)) == ()
 
 
