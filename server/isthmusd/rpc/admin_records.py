@@ -146,7 +146,7 @@ def _record(stored: StoredRecord, include_bodies: bool) -> pb.Record:
         status=kept.status,
         error_code=kept.error_code,
         end=kept.end,
-        stream=kept.stream,
+        streamed=kept.stream,
         usage=None if kept.usage is None else encode_usage(kept.usage),
         losses=[pb.RecordLoss(field=each.field, reason=each.reason) for each in kept.losses],
         detail=kept.detail,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -42,10 +44,27 @@ class Health:
 
 def reflection_methods(services: Sequence[str]) -> Methods:
     """Give the methods of reflection on these services, on health and on itself."""
-    servicer = cast(Any, ReflectionServicer((*services, HEALTH.full_name, reflection.SERVICE_NAME)))
+    names = (*services, HEALTH.full_name, reflection.SERVICE_NAME)
+    servicer = cast(Any, ReflectionServicer(names, pool=_pool(names)))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return {f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": handler}
+
+
+def _pool(services: Iterable[str]) -> DescriptorPool:
+    """Gather what these services are made of, and nothing else: the default pool knows all contracts of the process."""
+    everything, gathered, seen = descriptor_pool.Default(), DescriptorPool(), set[str]()
+
+    def add(file: FileDescriptor) -> None:
+        if file.name not in seen:
+            seen.add(file.name)
+            for needed in file.dependencies:
+                add(needed)
+            gathered.AddSerializedFile(file.serialized_pb)
+
+    for service in services:
+        add(everything.FindFileContainingSymbol(service))
+    return gathered

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import FileDescriptor
-from isthmus.v1 import chat_pb2, completion_pb2, credential_pb2, embedding_pb2, forward_pb2, model_pb2
+from isthmus.v1 import chat_pb2, completion_pb2, credential_pb2, embedding_pb2, forward_pb2, model_pb2, openai_pb2
 
 from isthmusd.core.authorisation import Listener
 from isthmusd.pipeline.run import Gateway
@@ -22,7 +22,7 @@ from isthmusd.rpc.embedding import EmbeddingServicer
 from isthmusd.rpc.forward import ForwardServicer
 from isthmusd.rpc.handlers import Declared, Methods, methods_of
 from isthmusd.rpc.model import ModelServicer
-from isthmusd.rpc.openai import SERVICE, OpenAISurface
+from isthmusd.rpc.openai import OpenAISurface
 from isthmusd.rpc.probes import Health, reflection_methods
 from isthmusd.rpc.typed import TypedCalls
 
@@ -36,7 +36,11 @@ TYPED: tuple[tuple[FileDescriptor, Callable[[TypedCalls], object]], ...] = (
 )
 """Contract file to servicer: one service per file."""
 
-SERVICES = (SERVICE, *(service.full_name for file, _ in TYPED for service in file.services_by_name.values()))
+SERVICES = tuple(
+    service.full_name
+    for file in (openai_pb2.DESCRIPTOR, *(file for file, _ in TYPED))
+    for service in file.services_by_name.values()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

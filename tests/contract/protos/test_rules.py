@@ -7,6 +7,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from isthmus.v1 import (
+    admin_pb2,
     chat_pb2,
     chat_stream_pb2,
     completion_pb2,
@@ -17,11 +18,13 @@ from isthmus.v1 import (
     openai_pb2,
     stream_pb2,
     usage_pb2,
+    verifier_pb2,
 )
 
 FILES: tuple[FileDescriptor, ...] = tuple(
     file.DESCRIPTOR
     for file in (
+        admin_pb2,
         chat_pb2,
         chat_stream_pb2,
         completion_pb2,
@@ -32,6 +35,7 @@ FILES: tuple[FileDescriptor, ...] = tuple(
         openai_pb2,
         stream_pb2,
         usage_pb2,
+        verifier_pb2,
     )
 )
 REQUESTS = (chat_pb2.ChatRequest, completion_pb2.CompletionRequest, embedding_pb2.EmbeddingRequest)

@@ -23,7 +23,7 @@ from isthmusd.rpc.admin import METHODS, SERVICE
 
 from tests.system.callers import Office
 from tests.unit.rpc.administering import ADMIN, CALLER, administering
-from tests.unit.rpc.serving import refusal_of
+from tests.unit.rpc.serving import refusal_of, serving
 
 PREFIX = "/isthmus.v1.AdminService/"
 SECRETS = frozenset({"secret", "token", "key"})
@@ -199,6 +199,22 @@ async def test_r22_the_admin_listener_reflects_its_own_services_only(tmp_path: P
     listed = {service.name for service in answers[0].list_services_response.service}
     assert listed == {SERVICE.full_name, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
     assert health.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_r22_each_listener_describes_its_own_services_only(tmp_path: Path) -> None:
+    async def described(channel: grpc.aio.Channel) -> list[bool]:
+        requests = [
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=name)
+            for name in ("isthmus.v1.AdminService", "isthmus.v1.ChatService", "grpc.health.v1.Health")
+        ]
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers = stub.ServerReflectionInfo(iter(requests))
+        return [answer.HasField("file_descriptor_response") async for answer in answers]
+
+    async with administering(tmp_path, Desk()) as admin, serving() as public:  # type: ignore[arg-type] # never reached
+        found = {"admin": await described(admin.channel), "public": await described(public.channel)}
+
+    assert found == {"admin": [True, False, True], "public": [False, True, True]}
 
 
 async def test_r3_what_callers_use_is_not_on_the_admin_listener(tmp_path: Path) -> None:

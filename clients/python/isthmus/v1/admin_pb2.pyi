@@ -145,7 +145,7 @@ class IssuedCredential(_message.Message):
     def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., issuer_method: _Optional[str] = ..., issuer_id: _Optional[str] = ..., model: _Optional[str] = ..., project: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("id", "request_id", "surface", "operation", "action", "start_time", "duration", "first_event", "tenant", "key_id", "auth", "project", "model", "provider", "target_model", "attempts", "cache", "status", "error_code", "end", "stream", "usage", "losses", "detail", "bodies")
+    __slots__ = ("id", "request_id", "surface", "operation", "action", "start_time", "duration", "first_event", "tenant", "key_id", "auth", "project", "model", "provider", "target_model", "attempts", "cache", "status", "error_code", "end", "streamed", "usage", "losses", "detail", "bodies")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
@@ -166,7 +166,7 @@ class Record(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
-    STREAM_FIELD_NUMBER: _ClassVar[int]
+    STREAMED_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
@@ -191,12 +191,12 @@ class Record(_message.Message):
     status: int
     error_code: str
     end: str
-    stream: bool
+    streamed: bool
     usage: _usage_pb2.Usage
     losses: _containers.RepeatedCompositeFieldContainer[RecordLoss]
     detail: str
     bodies: RecordBodies
-    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., surface: _Optional[str] = ..., operation: _Optional[str] = ..., action: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_event: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tenant: _Optional[str] = ..., key_id: _Optional[str] = ..., auth: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[RecordAttempt, _Mapping]]] = ..., cache: _Optional[str] = ..., status: _Optional[int] = ..., error_code: _Optional[str] = ..., end: _Optional[str] = ..., stream: bool = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[RecordLoss, _Mapping]]] = ..., detail: _Optional[str] = ..., bodies: _Optional[_Union[RecordBodies, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., surface: _Optional[str] = ..., operation: _Optional[str] = ..., action: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_event: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tenant: _Optional[str] = ..., key_id: _Optional[str] = ..., auth: _Optional[str] = ..., project: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., target_model: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[RecordAttempt, _Mapping]]] = ..., cache: _Optional[str] = ..., status: _Optional[int] = ..., error_code: _Optional[str] = ..., end: _Optional[str] = ..., streamed: bool = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[RecordLoss, _Mapping]]] = ..., detail: _Optional[str] = ..., bodies: _Optional[_Union[RecordBodies, _Mapping]] = ...) -> None: ...
 
 class RecordAttempt(_message.Message):
     __slots__ = ("provider", "model", "status", "duration", "error_code", "upstream_request_id", "endpoint")
