@@ -31,8 +31,8 @@ HELD = 32 * MIB
 
 
 def resident(gateway: Gateway) -> int:
-    """Bytes in memory of the server processes; Envoy is not ours."""
-    workers = [pid for pid, line in gateway.children().items() if "envoy" not in line.split(" ")[0]]
+    """Bytes in memory of the server processes: what else runs carries no bodies."""
+    workers = [pid for pid, line in gateway.children().items() if "isthmusd.worker" in line]
     assert workers, gateway.children()
     statuses = [Path(f"/proc/{pid}/status").read_text() for pid in workers]
     return sum(int(status.split("VmRSS:")[1].split()[0]) * 1024 for status in statuses)
