@@ -53,6 +53,7 @@ class Keyring:
         self._masters = {_id(master): master for master in masters}
         if not self._masters:
             raise WeakSecret("there is no secret")
+        self._naming: dict[str, bytes] = {}
         signers = [_signer(master) for master in self._masters.values()]
         self.signer = signers[0]
         """The newest."""
@@ -94,7 +95,10 @@ class Keyring:
 
     def digest(self, purpose: str, text: str) -> str:
         """Name a secret without keeping it: HMAC-SHA-256, 64 hex digits. Only the newest secret names."""
-        key = _derive(next(iter(self._masters.values())), purpose)
+        key = self._naming.get(purpose)
+        if key is None:
+            # Names are needed for every call with a provider's key; deriving costs more than naming.
+            key = self._naming[purpose] = _derive(next(iter(self._masters.values())), purpose)
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -198,6 +198,8 @@ def test_what_a_jwt_says_is_read_without_belief() -> None:
         f"{HEAD}.{BODY}",
         f"{HEAD}.AA.AA.AA.AA",
         f"{HEAD}.",
+        "eyJ..",
+        "eyJ.a.b",
         f'"{HEAD}.{BODY}.AA"',
         f"isk_{HEAD}.{BODY}.AA",
         f"ISK_{HEAD}.{BODY}.AA",
@@ -221,13 +223,14 @@ def test_other_keys_are_not_taken_for_one(token: str) -> None:
     assert not holds_jwt(token)
 
 
-def test_r17_a_long_token_is_looked_at_in_linear_time() -> None:
+def test_r17_a_long_token_does_not_hold_up_the_others() -> None:
     began = time.monotonic()
 
-    for token in ("ey" * 8000, "ey." * 5000, "." * 16_000, "ey-" * 5000 + ".x", "{" * 16_000 + "."):
-        holds_jwt(token)
+    for _ in range(20):
+        for token in ("ey" * 8000, "ey." * 5000, "." * 16_000, "ey-" * 5000 + ".x", "{" * 16_000 + ".", "f30x." * 3000):
+            assert not holds_jwt(token)
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2
 
 
 def test_base64url_is_read_with_any_length() -> None:
