@@ -30,6 +30,8 @@ SECRET_BYTES = 48
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 BUSY_S = 10.0
+MIGRATING = (sys.executable, "-P", "-m", "isthmusd.stores.migrating")
+"""`-P`: the directory where somebody starts a gateway is no place to load code from."""
 INSTANCE = "SELECT value FROM meta WHERE name = 'instance'"
 SET_INSTANCE = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING"
 
@@ -143,9 +145,7 @@ def _only(connection: sqlite3.Connection, query: str) -> str:
 
 def _migrated(url: str) -> str:
     """Have another process bring a store to the newest schema; gives its instance id."""
-    done = subprocess.run(
-        [sys.executable, "-m", "isthmusd.stores.migrating"], input=url, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(MIGRATING, input=url, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         raise ProvisionError(said[-1] if said else "the store's migration was killed; start again")

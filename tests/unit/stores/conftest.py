@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from isthmusd.stores.provision import provision
+from isthmusd.stores.tables import metadata
+from psycopg.sql import SQL, Identifier
 
 from tests.fakes.callers import SECRET
 from tests.fakes.postgres import Postgres, postgres_programs, running_postgres
@@ -25,11 +27,17 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def postgres_store(postgres: Postgres) -> str:
-    """The name of a database whose tables are made; tests take copies of it."""
+    """The name of a database whose tables are made, to take copies of."""
     made = postgres.database()
     with tempfile.TemporaryDirectory() as folder:
         provision(Path(folder), url=postgres.url(made), secret=SECRET)
     return made
+
+
+@pytest.fixture(scope="session")
+def postgres_copy(postgres: Postgres, postgres_store: str) -> str:
+    """The name of a database that tests use one after another: making one for each would take most of their time."""
+    return postgres.database(like=postgres_store)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -38,4 +46,20 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return provision(tmp_path / "store", url=None, secret=SECRET).url
     server: Postgres = request.getfixturevalue("postgres")
-    return server.url(server.database(like=request.getfixturevalue("postgres_store")))
+    name: str = request.getfixturevalue("postgres_copy")
+    empty(server, name)
+    return server.url(name)
+
+
+def empty(server: Postgres, name: str) -> None:
+    """Throw out what the test before left, and whoever it left there."""
+    with server.connected(name) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        for table in reversed(metadata.sorted_tables):
+            if table.name not in ("meta", "generation"):
+                connection.execute(SQL("DELETE FROM {}").format(Identifier(table.name)))
+        connection.execute("DELETE FROM meta WHERE name <> 'instance'")
+        connection.execute("UPDATE generation SET value = 0")

@@ -179,6 +179,19 @@ def test_r18_a_statement_of_postgres_takes_only_so_long(postgres: Postgres) -> N
             assert connection.execute(select(1)).scalar_one() == 1
 
 
+def test_r20_a_postgres_that_was_restarted_is_found_again(postgres: Postgres, postgres_store: str) -> None:
+    name = postgres.database(like=postgres_store)
+    with closing(Database(StoreOptions(url=postgres.url(name), timeout_s=5.0))) as database:
+        with database.reading() as connection:
+            assert read_generation(connection) == 0
+        with postgres.connected() as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+        with database.writing() as connection:
+            announce(connection, ChangeKind.KEY, "a")
+            assert read_generation(connection) == 1
+
+
 def test_sqlite_keeps_what_is_committed_through_a_power_cut(tmp_path: Path) -> None:
     with (
         closing(Database(StoreOptions(url=sqlite_url(tmp_path / "a.db")))) as database,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -235,3 +236,12 @@ def test_a_relative_path_is_the_same_file_from_everywhere(tmp_path: Path) -> Non
 
     assert made.url.startswith("sqlite:////")
     assert (tmp_path / "store" / "a.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_r10_the_migration_loads_no_code_from_where_it_is_started(tmp_path: Path) -> None:
+    (tmp_path / "sqlalchemy.py").write_text("raise SystemExit('canary')")
+
+    with pytest.raises(ProvisionError) as caught, contextlib.chdir(tmp_path):
+        provision(tmp_path, url="postgresql://127.0.0.1:1/nothing", secret=SECRET)
+
+    assert "canary" not in str(caught.value)
