@@ -49,6 +49,7 @@ FIXED_HEADERS = (
     ("user-agent", travelling.USER_AGENT),
 )
 MISCONFIGURED = "the gateway's credential for this provider was refused; its operator must renew it"
+MISCONFIGURED_OWN = "your tenant's own credential for this provider was refused; it must be renewed"
 DEADLINE = "the answer was not complete before the deadline; allow more time, or stream it"
 
 
@@ -245,7 +246,8 @@ async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Ta
         body = b""
     error = registry.called(target.provider.dialect, operation).decode_error(answer.status, answer.headers, body)
     if isinstance(error, KeyRejected) and not target.callers_own_key:
-        error = Misconfigured(MISCONFIGURED, told=replace(error.told, type=None, detail=error.message))
+        whose = MISCONFIGURED if target.owner is None else MISCONFIGURED_OWN
+        error = Misconfigured(whose, told=replace(error.told, type=None, detail=error.message))
     raise error
 
 

@@ -61,6 +61,18 @@ def test_a_tenants_limit_holds_for_calls_that_began_under_another() -> None:
             second.belong(Tenant(id="t", calls=1))
 
 
+def test_each_call_that_ends_makes_room_for_one() -> None:
+    admission, owner = Admission(10, ShownCalls()), Tenant(id="t", calls=2)
+
+    with admission.admitted() as first:
+        first.belong(owner)
+        for _ in range(3):
+            with admission.admitted() as second:
+                second.belong(owner)
+                with pytest.raises(LimitExceeded), admission.admitted() as third:
+                    third.belong(owner)
+
+
 def test_a_refused_call_is_counted_out_of_nothing() -> None:
     shown = ShownCalls()
     admission, owner = Admission(10, shown), Tenant(id="t", calls=0)

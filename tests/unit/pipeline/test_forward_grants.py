@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from isthmusd.core.errors import PermissionDenied
+from isthmusd.core.errors import Misconfigured, PermissionDenied
 from isthmusd.core.record import EndReason
 from isthmusd.core.request import Operation
 from isthmusd.core.tenants import ForwardGrant, Grants
+from isthmusd.pipeline.run import run
 
-from tests.unit.pipeline.gateway import Built, whole
+from tests.unit.pipeline.gateway import Built, chat_request, error, whole
 from tests.unit.pipeline.tenants import arriving, carried, key_of, refused
 from tests.unit.pipeline.world import play
 
@@ -47,6 +50,20 @@ def test_the_gateways_credentials_are_not_ones_own(body: bytes) -> None:
     assert isinstance(refusal, PermissionDenied)
     assert refusal.code == "forward_not_allowed"
     assert "of your tenant's own" in refusal.message
+
+
+def test_a_refusal_of_a_tenants_own_key_is_told_as_that() -> None:
+    built = Built.saying(error(401, "Incorrect API key provided"))
+    arrival = replace(
+        arriving(Operation.CHAT, "/v1/chat/completions", key_of(built, own=("sk-a",))), body=chat_request()
+    )
+
+    async def scene() -> None:
+        async with run(built.gateway, arrival):
+            pytest.fail("it was answered")
+
+    with pytest.raises(Misconfigured, match="your tenant's own credential"):
+        play(scene())
 
 
 def test_with_the_shared_grant_the_gateways_credentials_may_be_used() -> None:
