@@ -21,6 +21,8 @@ MICROSECONDS = 1_000_000
 NANOSECONDS = 1_000_000_000
 LATEST = 253_402_300_800
 """The year 10000: no Timestamp may reach it."""
+NUL = "\0"
+"""No database holds it in a text."""
 
 FORWARD: Mapping[pb.ForwardGrant, ForwardGrant] = {
     pb.FORWARD_GRANT_UNSPECIFIED: Grants().forward,
@@ -38,6 +40,17 @@ def required(name: str, value: str) -> str:
     """Give a text that must be there. Raises InvalidRequest."""
     if not value:
         raise InvalidRequest(f"'{name}' is required", param=name)
+    return _storable(name, value)
+
+
+def optional(name: str, value: str) -> str | None:
+    """Give a text that may be left out. Raises InvalidRequest."""
+    return _storable(name, value) if value else None
+
+
+def _storable(name: str, value: str) -> str:
+    if NUL in value:
+        raise InvalidRequest(f"'{name}' must not contain NUL", param=name)
     return value
 
 
@@ -115,9 +128,12 @@ def page_start(token: str) -> str | None:
     if not token:
         return None
     try:
-        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
+        start = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise wrong_page() from None
+    if NUL in start:
+        raise wrong_page()
+    return start
 
 
 def wrong_page() -> InvalidRequest:

@@ -18,6 +18,7 @@ from isthmusd.rpc.admin_fields import (
     encode_time,
     known,
     next_page,
+    optional,
     page_limit,
     page_start,
     required,
@@ -50,7 +51,7 @@ def _get(store: Administration, request: pb.GetKeyRequest) -> pb.GetKeyResponse:
 
 def _list(store: Administration, request: pb.ListKeysRequest) -> pb.ListKeysResponse:
     limit = page_limit(request.page_size)
-    listed = store.keys(tenant=request.tenant or None, after=page_start(request.page_token), limit=limit)
+    listed = store.keys(tenant=optional("tenant", request.tenant), after=page_start(request.page_token), limit=limit)
     last = listed[-1].id if listed else ""
     return pb.ListKeysResponse(keys=[_key(each) for each in listed], next_page_token=next_page(listed, limit, last))
 
@@ -75,7 +76,9 @@ def _list_credentials(
     store: Administration, request: pb.ListIssuedCredentialsRequest
 ) -> pb.ListIssuedCredentialsResponse:
     limit = page_limit(request.page_size)
-    listed = store.credentials(tenant=request.tenant or None, after=page_start(request.page_token), limit=limit)
+    listed = store.credentials(
+        tenant=optional("tenant", request.tenant), after=page_start(request.page_token), limit=limit
+    )
     last = listed[-1].id if listed else ""
     return pb.ListIssuedCredentialsResponse(
         credentials=[_credential(each) for each in listed], next_page_token=next_page(listed, limit, last)

@@ -16,6 +16,7 @@ from isthmusd.rpc.admin_fields import (
     decode_time,
     encode_duration,
     encode_time,
+    optional,
     page_limit,
     page_start,
     page_token,
@@ -25,9 +26,10 @@ from isthmusd.rpc.admin_method import Method
 
 PAGE_BYTES = 3 * 1024 * 1024
 """Below the 4 MiB that gRPC's clients take by default."""
-WITH_BODIES = 100
+WITH_BODIES = 32
 """Records of a page with bodies: the store reads all of it at once."""
 CUT = "cut"
+UNREADABLE = "this record cannot be shown: it holds what no record of this version does"
 
 
 class _Attempt(msgspec.Struct):
@@ -81,9 +83,9 @@ _decode = msgspec.json.Decoder(_Kept).decode
 def _list(store: Administration, request: pb.ListRecordsRequest) -> pb.ListRecordsResponse:
     limit = page_limit(request.page_size)
     query = RecordQuery(
-        tenant=request.tenant or None,
-        project=request.project or None,
-        key_id=request.key_id or None,
+        tenant=optional("tenant", request.tenant),
+        project=optional("project", request.project),
+        key_id=optional("key_id", request.key_id),
         since=decode_time("since", request.since) if request.HasField("since") else None,
         until=decode_time("until", request.until) if request.HasField("until") else None,
         before=_before(request.page_token),
@@ -101,7 +103,7 @@ def _page(found: Sequence[StoredRecord], limit: int, include_bodies: bool) -> pb
     page = pb.ListRecordsResponse()
     size = 0
     for stored in found:
-        record = _record(stored, include_bodies)
+        record = _shown(stored, include_bodies)
         size += record.ByteSize()
         if page.records and size > PAGE_BYTES:
             break
@@ -121,6 +123,14 @@ def _before(token: str) -> tuple[float, str] | None:
         return msgspec.json.decode(start, type=tuple[float, str])
     except msgspec.MsgspecError:
         raise wrong_page() from None
+
+
+def _shown(stored: StoredRecord, include_bodies: bool) -> pb.Record:
+    """Write a record, whatever is in it: callers and providers chose some of it, and one must not hide the others."""
+    try:
+        return _record(stored, include_bodies)
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError):
+        return pb.Record(id=stored.id, detail=UNREADABLE)
 
 
 def _record(stored: StoredRecord, include_bodies: bool) -> pb.Record:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from isthmus.v1 import admin_pb2 as pb
 from isthmusd.core.administration import RecordQuery, StoredRecord
 from isthmusd.core.record import Attempt, EndReason, Record, encode
 from isthmusd.core.request import Loss
 from isthmusd.core.usage import Usage
-from isthmusd.rpc.admin_records import PAGE_BYTES, WITH_BODIES
+from isthmusd.rpc.admin_records import PAGE_BYTES, UNREADABLE, WITH_BODIES
 
 from tests.unit.rpc.administering import administering
 
@@ -103,6 +104,27 @@ async def test_a_record_of_another_version_is_shown_as_far_as_it_goes(tmp_path: 
 
     (shown,) = page.records
     assert (shown.id, shown.operation, shown.status, shown.HasField("tenant")) == ("r1", "chat", 200, False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"garbage",
+        b'{"usage":{"prompt_tokens":99999999999999999999999999}}',
+        b'{"usage":{"prompt_tokens":9223372036854775808}}',
+        b'{"started_at":1e300}',
+        b'{"status":"odd"}',
+        b'{"status":99999999999}',
+    ],
+)
+async def test_a_record_that_cannot_be_shown_hides_no_other(tmp_path: Path, data: bytes) -> None:
+    shelf = Shelf(stored(1), stored(2, data=data), stored(3))
+
+    async with administering(tmp_path, shelf) as admin:  # type: ignore[arg-type] # one method is enough
+        page = await admin.call("ListRecords", pb.ListRecordsRequest())
+
+    assert [record.id for record in page.records] == ["r1", "r2", "r3"]
+    assert [record.detail for record in page.records] == ["said", UNREADABLE, "said"]
 
 
 async def test_all_filters_reach_the_store(tmp_path: Path) -> None:
