@@ -15,29 +15,35 @@ from isthmusd.core.errors import Unavailable
 
 Answer = TypeVar("Answer")
 
+CODE = "store_unavailable"
+NO_ANSWER = "the store does not answer; try again in a moment"
 THREADS = 2
 """One slow question must not hold up the next; more threads would only take each other's turns."""
+
+
+class Late(Unavailable):
+    """No answer came in time. Whether the store is away, or many ask it, is not known."""
 
 
 class Asking:
     """Threads that ask one store, started when the first question comes. Used from one loop."""
 
-    def __init__(self, name: str, timeout_s: float) -> None:
+    def __init__(self, name: str, timeout_s: float, threads: int = THREADS) -> None:
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def limit(self) -> float:
         """Give the instant, on the loop's clock, until which who asks now may wait."""
         return asyncio.get_running_loop().time() + self._timeout_s
 
     async def ask(self, question: Callable[[], Answer], until: float | None = None) -> Answer:
-        """Run a question. Raises Unavailable when it takes too long: one that runs by then ends by itself, one that
+        """Run a question. Raises Late when it takes too long: one that runs by then ends by itself, one that
         still waits for a thread is dropped."""
         try:
             async with asyncio.timeout_at(self.limit() if until is None else until):
                 return await self.run(question)
         except TimeoutError:
-            raise no_answer() from None
+            raise Late(NO_ANSWER, code=CODE, retry_after_s=1) from None
 
     async def run(self, task: Callable[[], Answer]) -> Answer:
         """Run what takes as long as it takes."""
@@ -50,11 +56,9 @@ class Asking:
 
 def no_answer() -> Unavailable:
     """Say that the store does not answer."""
-    return Unavailable("the store does not answer; try again in a moment", code="store_unavailable", retry_after_s=1)
+    return Unavailable(NO_ANSWER, code=CODE, retry_after_s=1)
 
 
 def too_many() -> Unavailable:
     """Say that too many wait for the store."""
-    return Unavailable(
-        "too many calls wait for the store; try again in a moment", code="store_unavailable", retry_after_s=1
-    )
+    return Unavailable("too many wait for the store; try again in a moment", code=CODE, retry_after_s=1)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from isthmusd.core.errors import Unavailable
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import GatewayKey, TemporaryCredential, Tenant
-from isthmusd.stores.asking import Asking, no_answer, too_many
+from isthmusd.stores.asking import Asking, Late, no_answer, too_many
 from isthmusd.stores.database import Database
 from isthmusd.stores.news import ChangeKind, Changes, subject_name
 from isthmusd.stores.options import StoreOptions
@@ -60,6 +60,8 @@ class CachedDirectory:
         self._clock = clock
         self._options = options
         self._asking = Asking("isthmus-directory", options.timeout_s)
+        # A thread of its own: however many wait to read, a revocation waits behind none of them.
+        self._watch_asking = Asking("isthmus-watch", options.timeout_s, threads=1)
         self._tenants: Remembered[Tenant] = Remembered(TENANTS, ABSENT)
         self._keys: Remembered[GatewayKey] = Remembered(KEYS, ABSENT)
         self._credentials: Remembered[TemporaryCredential] = Remembered(CREDENTIALS, 0)
@@ -96,6 +98,7 @@ class CachedDirectory:
         reading = [flight.task for kind in self._kinds.values() for flight in kind.flights.values()]
         await asyncio.gather(*reading, return_exceptions=True)
         await self._asking.close()
+        await self._watch_asking.close()
 
     async def warm(self) -> None:
         """Begin to watch the store, so that the first caller need not wait for it. Returns at once and never fails."""
@@ -157,6 +160,8 @@ class CachedDirectory:
             value = await self._read(flight, read)
             kind.put(name, value)
             return value
+        except Late:
+            raise  # perhaps only this read took long: whether the store is away is for the watch to find out
         except Unavailable:
             self._answers = False
             raise
@@ -198,9 +203,9 @@ class CachedDirectory:
     async def _observe(self) -> None:
         """Ask once what changed, and forget it."""
         if not self._asked.is_set():
-            await self._asking.run(self._load)
+            await self._watch_asking.run(self._load)
         at = self._clock.monotonic()
-        news = await self._asking.ask(partial(self._news, self._generation))
+        news = await self._watch_asking.ask(partial(self._news, self._generation))
         if news.changes is None:
             for kind in self._kinds.values():
                 kind.forget_all()

@@ -44,6 +44,7 @@ class Disturbed(Database):
     def __init__(self, options: StoreOptions) -> None:
         super().__init__(options)
         self.away = False
+        self.fault: Exception | None = None
         self.open = threading.Event()
         self.open.set()
         self.slowness: Iterator[float] = itertools.repeat(0.0)
@@ -56,6 +57,8 @@ class Disturbed(Database):
         self.asked_count += 1
         self.readers.add(threading.get_ident())
         self.open.wait(20)
+        if self.fault is not None:
+            raise self.fault
         if self.away:
             raise Unavailable("gone", code="store_unavailable")
         with super().reading() as connection:

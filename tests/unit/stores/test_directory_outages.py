@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from isthmusd.core.errors import Unavailable
 from isthmusd.stores import directory as module
-from isthmusd.stores.database import Database
+from isthmusd.stores.asking import Late
 from isthmusd.stores.directory import CachedDirectory
 from isthmusd.stores.provision import provision
 
-from tests.fakes.callers import KEYRING, SECRET
-from tests.unit.stores.remembering import POLL_S, TENANT, HeldClock, World, opened
+from tests.fakes.callers import SECRET
+from tests.unit.stores.remembering import POLL_S, TENANT, World, opened
 
 TIMEOUT_S = 0.2
 STALE_S = 60.0
@@ -115,12 +115,13 @@ async def test_r20_a_store_that_is_away_from_the_start_refuses_at_once(world: Wo
         assert await healed(directory)
 
 
-async def test_r20_a_slow_store_costs_a_bounded_wait_and_two_threads(world: World) -> None:
+async def test_r20_a_slow_store_costs_a_bounded_wait_and_few_threads(world: World) -> None:
     async with world.directory() as directory:
         await directory.key("isk-1")
         world.database.readers.clear()
         world.database.open.clear()
         took = await asyncio.gather(*(refusal(directory, f"isk-{number}") for number in range(2, 200)))
+        await noticed(world)
         tasks, threads = len(asyncio.all_tasks()), threading.active_count()
         later = [await refusal(directory, f"isk-{number}") for number in range(200) if number != 1]
         await asyncio.sleep(3 * TIMEOUT_S)
@@ -130,7 +131,7 @@ async def test_r20_a_slow_store_costs_a_bounded_wait_and_two_threads(world: Worl
         assert await directory.key("isk-1") is not None
         assert len(asyncio.all_tasks()) <= tasks
         assert threading.active_count() <= threads
-        assert len(world.database.readers) <= 2
+        assert len(world.database.readers) <= 3
 
         world.database.open.set()
         assert await healed(directory)
@@ -167,17 +168,40 @@ async def test_r20_an_outage_is_told_once(world: World, caplog: pytest.LogCaptur
 
 
 async def test_a_mistake_in_the_watch_does_not_end_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    url = world.options.url
-    object.__setattr__(world.options, "url", "mysql://nobody@nowhere/name")
+    async with world.directory() as directory:
+        await directory.key("isk-1")
+        world.database.fault = LookupError("nobody foresaw this")
+        await noticed(world)
 
-    directory = CachedDirectory(Database(world.options), KEYRING, HeldClock(), world.options)
-    async with directory:
         await refusal(directory)
-        object.__setattr__(world.options, "url", url)
+        assert await directory.key("isk-1") is not None
+        world.database.fault = None
 
         assert await healed(directory)
 
-    assert "mysql" not in caplog.text
+    assert "nobody foresaw this" in caplog.text
+
+
+async def test_r28_revocations_do_not_wait_behind_reads(world: World) -> None:
+    """However many wait for a slow store, the watch goes on."""
+    async with world.directory() as directory:
+        await directory.key("isk-1")
+        world.database.slowness = itertools.repeat(TIMEOUT_S / 2)
+        reads = [asyncio.create_task(directory.key(f"isk-{number}")) for number in range(2, 100)]
+        await asyncio.sleep(POLL_S)
+        await asyncio.to_thread(world.revoke_key, "isk-1")
+        await asyncio.sleep(10 * POLL_S)
+        world.database.slowness = itertools.repeat(0.0)
+        world.clock.at += 1.0
+        key = await directory.key("isk-1")
+        ended = await asyncio.gather(*reads, return_exceptions=True)
+        # Those that came too late do not mean that the store is away.
+        after = await directory.key("isk-2")
+
+    assert key is not None
+    assert key.revoked_at is not None
+    assert {type(each) for each in ended} <= {Late, type(None), type(key)}
+    assert after is not None
 
 
 async def test_too_many_different_reads_at_once_are_refused(world: World) -> None:
