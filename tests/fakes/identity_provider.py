@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from isthmusd.core.identity import IssuerRules
+from isthmusd.core.issuers import IssuerRules
 from isthmusd.upstream.options import IssuerOptions
 
 from tests.fakes import jose

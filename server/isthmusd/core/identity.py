@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
 
 from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenticated
+from isthmusd.core.issuers import IssuerRules
 from isthmusd.core.jwks import KeySet
 from isthmusd.core.tokens import Claims, Unverified, unknown_key, verified_claims
 
-VERIFIER = "verifier"
-"""The issuer of those whom the operator's own service names; no identity provider can be called so."""
 MAX_NAME_LENGTH = 255
 """Characters of a subject (OpenID Connect, section 2) and of a tenant."""
 MAX_TIME = 1e11
@@ -29,25 +28,6 @@ class Identity:
     """As the token claims it; None: it claims none, and the store may know one for the subject."""
     expires_at: float | None = None
     """Unix seconds; None: only the cache's own limit applies."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuerRules:
-    """One identity provider whose tokens are believed."""
-
-    issuer: str
-    """`iss`, exactly."""
-    audiences: frozenset[str]
-    """`aud` must name one of them."""
-    algorithms: tuple[str, ...] = ("RS256",)
-    """Asymmetric ones only; a key of another kind is never tried."""
-    tenant_claims: tuple[str, ...] = ("client_id", "firebase.tenant")
-    """Paths of the claim that names the tenant; the first that holds a text counts."""
-    tenants: frozenset[str] | None = None
-    """Tenants that this issuer may name; None: all."""
-    leeway_s: float = 30.0
-    demands_auth_time: bool = False
-    """`auth_time` must be there and not in the future, as Firebase has it."""
 
 
 class UnpublishedKey(Unauthenticated):

@@ -16,10 +16,11 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from isthmusd.core import issuers
 from isthmusd.core.errors import CredentialExpired, Unauthenticated
 from isthmusd.core.keyring import SigningKey
 
-KEY_PREFIX = "isk_"
+KEY_PREFIX = issuers.KEY_PREFIX
 KEY_TYPE = "isk+jwt"
 CREDENTIAL_TYPE = "tmp+jwt"
 ALGORITHM = "EdDSA"
@@ -33,12 +34,7 @@ MAX_PARTS = 16
 """More dots than any JWT has, with room for what stands around it."""
 OPENS_OBJECT = re.compile(rb"\s*\{\s*(?:\"[ -~]{2}|\})")
 """A JSON object, as no random text begins."""
-ASYMMETRIC = (
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
-)
-"""Every algorithm that a signature is ever checked by. A verifier's key must not be able to sign."""
-SIGNATURES = jwt.PyJWS(algorithms=ASYMMETRIC)
+SIGNATURES = jwt.PyJWS(algorithms=issuers.ASYMMETRIC)
 
 Claims = Mapping[str, Any]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenticated
-from isthmusd.core.identity import VERIFIER, Identity, unknown_tenant
+from isthmusd.core.identity import Identity, unknown_tenant
+from isthmusd.core.issuers import VERIFIER
 from isthmusd.core.keyring import Keyring, Unsealable, open_apart
 from isthmusd.core.remembered import Remembered, fingerprint
 from isthmusd.core.tenants import ForwardGrant, Grants, Role, TemporaryCredential, Tenant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isthmusd.core.identity import IssuerRules
+from isthmusd.core.issuers import IssuerRules
 from isthmusd.settings.tree import Auth, IdentityIssuer
 from isthmusd.upstream.options import HookOptions, IssuerOptions
 

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from isthmusd.core.identity import VERIFIER
-from isthmusd.core.tokens import ASYMMETRIC, KEY_PREFIX
+from isthmusd.core.issuers import ASYMMETRIC, KEY_PREFIX, VERIFIER
 from isthmusd.edge.errors import InvalidAddress
 from isthmusd.edge.options import Address
 from isthmusd.settings.identity import named, options_of

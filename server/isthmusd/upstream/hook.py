@@ -18,7 +18,8 @@ from isthmus.v1.verifier_pb2 import VerifyTokenRequest, VerifyTokenResponse
 from isthmus.v1.verifier_pb2_grpc import TokenVerifierStub
 
 from isthmusd.core.errors import GatewayError, Unavailable
-from isthmusd.core.identity import VERIFIER, Identity, is_name, refuse_foreign
+from isthmusd.core.identity import Identity, is_name, refuse_foreign
+from isthmusd.core.issuers import VERIFIER
 from isthmusd.core.remembered import fingerprint
 from isthmusd.core.tokens import Unverified, unknown_key
 from isthmusd.upstream.options import HookOptions

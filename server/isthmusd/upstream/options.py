@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isthmusd.core.addresses import Network
-from isthmusd.core.identity import IssuerRules
+from isthmusd.core.issuers import IssuerRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenticated
-from isthmusd.core.identity import Identity, IssuerRules, UnpublishedKey, is_name, tenant_of, verify_identity
+from isthmusd.core.identity import Identity, UnpublishedKey, is_name, tenant_of, verify_identity
+from isthmusd.core.issuers import ASYMMETRIC, IssuerRules
 from isthmusd.core.jwks import KeySet, read_keys
-from isthmusd.core.tokens import ASYMMETRIC, KEY_PREFIX, holds_jwt, read_unverified
+from isthmusd.core.tokens import KEY_PREFIX, holds_jwt, read_unverified
 
 from tests.fakes.jose import AUDIENCE, ISSUER, NOW, Key, claims, ec, key_set, okp, public, rsa, signed, token
 from tests.fakes.token_attacks import ATTACKS

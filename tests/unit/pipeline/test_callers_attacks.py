@@ -9,7 +9,8 @@ import asyncio
 import pytest
 from isthmusd.core.call import AuthMethod
 from isthmusd.core.errors import Unauthenticated
-from isthmusd.core.identity import Identity, IssuerRules, verify_identity
+from isthmusd.core.identity import Identity, verify_identity
+from isthmusd.core.issuers import IssuerRules
 from isthmusd.core.jwks import read_keys
 from isthmusd.core.tenants import GatewayKey, Issuer, TemporaryCredential, Tenant
 from isthmusd.core.tokens import CREDENTIAL_TYPE, KEY_PREFIX, KEY_TYPE, Unverified, mint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from isthmusd.core.tokens import ASYMMETRIC
+from isthmusd.core.issuers import ASYMMETRIC
 from isthmusd.settings import Settings, SettingsError, load
 from isthmusd.settings.identity import FIREBASE_KEYS
 from isthmusd.upstream.options import HookOptions
