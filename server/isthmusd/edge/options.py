@@ -106,4 +106,4 @@ class EdgeOptions:
     """How long a stop waits for calls in flight."""
 
     recording: RecordingOptions | None = None
-    """How what the workers leave in journals gets into the store; None: they leave nothing, and no process stores it."""
+    """How what workers leave in journals gets into the store; None: they leave nothing, and no process stores it."""
