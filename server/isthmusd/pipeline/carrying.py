@@ -61,7 +61,7 @@ class Forwarded:
 
 async def identified(gateway: Gateway, arrival: Arrival, draft: Draft, place: Place) -> Call:
     """Find out who calls, and count the call among his tenant's. Raises GatewayError."""
-    call = await gateway.identifier.identify(arrival)
+    call = await gateway.identifier.identify(arrival, draft.meet)
     draft.know(call, gateway.options.body_bytes)
     place.belong(call.principal.owner)
     return call

@@ -100,7 +100,7 @@ async def _admitted(gateway: Gateway, arrival: Arrival) -> AsyncGenerator[tuple[
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
         # Not among its tenant's calls: one at its limit can still take a credential back.
         with gateway.admission.admitted():
-            call = await gateway.identifier.identify(arrival)
+            call = await gateway.identifier.identify(arrival, draft.meet)
             # Never with the bodies, whatever the project wants: the answer is a secret.
             draft.know(call)
             yield call.principal, draft

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -46,11 +47,15 @@ class Identifier:
     clock: Clock
     callers: Callers
 
-    async def identify(self, arrival: Arrival) -> Call:
-        """Tell who is asking. Raises Unauthenticated, PermissionDenied, InvalidRequest, Unavailable."""
+    async def identify(self, arrival: Arrival, met: Callable[[Principal], None]) -> Call:
+        """Tell who is asking; `met` hears it before anything is refused to him.
+
+        Raises Unauthenticated, PermissionDenied, InvalidRequest, Unavailable.
+        """
         headers = arrival.headers
         token = token_of(headers)
         principal = self.callers.anonymous() if token is None else await self.callers.principal(token)
+        met(principal)
         refused = refusal(arrival.operation, principal)
         if refused is not None:
             raise refused

@@ -14,7 +14,7 @@ from isthmusd.pipeline.run import Gateway
 async def list_models(gateway: Gateway, arrival: Arrival) -> Sequence[Listed]:
     """Give every model that this caller may use."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
-        call = await gateway.identifier.identify(arrival)
+        call = await gateway.identifier.identify(arrival, draft.meet)
         draft.know(call)
         return tuple(gateway.resolver.models(call.principal))
 
@@ -22,7 +22,7 @@ async def list_models(gateway: Gateway, arrival: Arrival) -> Sequence[Listed]:
 async def get_model(gateway: Gateway, arrival: Arrival, model: str) -> Listed:
     """Give one model. Raises NotFound, InvalidRequest."""
     async with recording(gateway.journal, gateway.clock, arrival) as draft:
-        call = await gateway.identifier.identify(arrival)
+        call = await gateway.identifier.identify(arrival, draft.meet)
         draft.know(call)
         draft.model = model
         if not model:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
 
-from isthmusd.core.call import Call
+from isthmusd.core.call import Call, Principal
 from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unavailable, UpstreamError
 from isthmusd.core.record import Attempt, Bodies, EndReason, Record
 from isthmusd.core.request import Arrival, Loss
@@ -64,6 +64,7 @@ class Draft:
         self._journal = journal
         self._began = clock.monotonic()
         self._call: Call | None = None
+        self._principal: Principal | None = None
         self._first_event_s: float | None = None
         self._error: BaseException | None = None
         self._interrupted = False
@@ -78,8 +79,12 @@ class Draft:
         self.losses: tuple[Loss, ...] = ()
         self.attempts: list[Attempt] = []
 
+    def meet(self, principal: Principal) -> None:
+        """Take in whose call it is: that is known of refused ones too."""
+        self._principal = principal
+
     def know(self, call: Call, body_bytes: int = 0) -> None:
-        """Take in who is asking; of bodies as much is kept as is said here, if the call wants that at all."""
+        """Take in what is asked; of bodies as much is kept as is said here, if the call wants that at all."""
         self._call = call
         if call.record_bodies and body_bytes:
             self._asked, self._answered = Beginning(body_bytes), Beginning(body_bytes)
@@ -145,7 +150,7 @@ class Draft:
         call, end = self._call, self._end()
         last = self.attempts[-1] if self.attempts else None
         error = self._error
-        principal = call.principal if call is not None else None
+        principal = self._principal if call is None else call.principal
         return Record(
             id=self._clock.stamp().id,
             request_id=call.request_id if call is not None else request_id_of(self._arrival.headers) or "",

@@ -83,7 +83,7 @@ class Running:
         place = gateway.admission.admitted()
         place.__enter__()
         self._place = place
-        call = await gateway.identifier.identify(arrival)
+        call = await gateway.identifier.identify(arrival, draft.meet)
         draft.know(call, gateway.options.body_bytes)
         place.belong(call.principal.owner)
         inbound = understand(arrival, gateway.options.request_bytes)

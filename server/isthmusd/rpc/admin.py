@@ -50,7 +50,7 @@ class AdminServicer:
             async with answering(context, arrival):
                 async with recording(self._gateway.journal, self._gateway.clock, arrival) as draft:
                     draft.action = name
-                    draft.know(await self._gateway.identifier.identify(arrival))
+                    draft.know(await self._gateway.identifier.identify(arrival, draft.meet))
                     if request is None:
                         raise InvalidRequest(NO_MESSAGE.message)
                     draft.action = method.asked(name, request)

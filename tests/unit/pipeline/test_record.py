@@ -17,6 +17,7 @@ from isthmusd.core.errors import (
     InvalidRequest,
     KeyRejected,
     Overloaded,
+    PermissionDenied,
     TimedOut,
     Told,
     Unavailable,
@@ -286,3 +287,13 @@ def test_a_record_as_json_is_without_its_bodies() -> None:
     assert "bodies" not in told
     assert set(told) == set(msgspec.json.decode(plain))
     assert told["project"] == "project"
+
+
+def test_a_refused_call_names_its_caller() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+
+    draft.meet(Principal(tenant="acme", key_id="k1", method=AuthMethod.GATEWAY_KEY))
+    draft.ended_by(PermissionDenied("no"))
+
+    record = draft.finish()
+    assert (record.tenant, record.key_id, record.auth) == ("acme", "k1", AuthMethod.GATEWAY_KEY)

@@ -131,7 +131,7 @@ async def serving(*, edge: bool = True, upstream: Upstream | None = None, **sett
         journal = KeptJournal()
         options = ServerOptions(bind="127.0.0.1:0", edge=edge)
         async with (
-            running(_provisioned(load(None, {}, given)), options, upstream=upstream, journal=journal) as server,
+            running(provisioned(load(None, {}, given)), options, upstream=upstream, journal=journal) as server,
             grpc.aio.insecure_channel(
                 f"127.0.0.1:{server.port}", options=[("grpc.max_receive_message_length", -1)]
             ) as channel,
@@ -139,7 +139,7 @@ async def serving(*, edge: bool = True, upstream: Upstream | None = None, **sett
             yield Serving(server, channel, provider, journal)
 
 
-def _provisioned(settings: Settings) -> Settings:
+def provisioned(settings: Settings) -> Settings:
     """Without a store: nothing here asks for one."""
     return settings.provisioned(secret=SECRET, instance="tests", store_url="sqlite:////nowhere/isthmus.db")
 
