@@ -1,4 +1,4 @@
-"""What is told of a change in the store, as values that are light to load. Reading and writing them is `changes.py`'s."""
+"""What is told of a change in the store, as values that are light to load. Reading and telling is `changes.py`'s."""
 
 from __future__ import annotations
 
