@@ -54,7 +54,7 @@ def test_masked_tree_shows_everything_but_secrets(settings: Settings) -> None:
         },
     }
     assert shown["limits"]["idle_s"] == 2
-    assert "secret" not in str(shown)
+    assert "sk-very" not in str(shown) and "gsk-" not in str(shown)
 
 
 def test_settings_do_not_show_secrets_when_printed(settings: Settings) -> None:
