@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from urllib.parse import unquote
 
 from isthmusd.core.call import Call, Principal
 from isthmusd.core.errors import InvalidRequest, NotFound, PermissionDenied, Unauthenticated, UnknownModel
@@ -46,6 +48,11 @@ class ModelAlias:
 CACHED_COUNT = 1024
 CACHED_LENGTH = 200
 """Longer names are no models: callers choose them, and must not choose how much is remembered."""
+MODEL_LENGTH = 2048
+"""Of the longest name: an ARN."""
+MOVES = re.compile(r"[\x00-\x1f\x7f]|(?:^|[/\\])\.\.?(?:;[^/\\]*)?(?:[/\\]|$)")
+"""Some hosts have the model in the path of a call: percent-encoding leaves a dot a dot there, and hides nothing from a
+host that decodes twice."""
 
 
 class Resolver:
@@ -133,6 +140,8 @@ class Resolver:
         known = self._known(principal.owner, model)
         if known is not None:
             return (ModelTarget(provider=known, model=model),)
+        if len(model) > MODEL_LENGTH or MOVES.search(model) or MOVES.search(unquote(unquote(model))):
+            raise self._unknown(model, "no model has such a name")
         prefix, slash, rest = model.partition("/")
         if slash:
             if prefix not in self._providers or not rest:

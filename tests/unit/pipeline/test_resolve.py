@@ -46,6 +46,10 @@ def resolver(*providers: Provider, anonymous: bool = True, default: str | None =
     )
 
 
+MOVING = ("..", ".", "../x", "a/../b", "a/..", "a/./b", "a\\..\\b", "..;x/b", "%2e%2e", "a%2F..%2fb", "%252e%252e/x")
+CONTROLLING = ("a\x00b", "a\r\nb: c", "\t", "a\x7f", "a%00b", "a%0d%0ab", "a%250ab")
+
+
 def holder_of(key: str, models: frozenset[str] | None = None) -> Principal:
     grants = Grants(models=models, forward=ForwardGrant.SHARED)
     return Principal(tenant="t", key_id="k", method=AuthMethod.PROVIDER_KEY, grants=grants, provider_key=key)
@@ -218,3 +222,23 @@ def test_a_list_shows_what_the_caller_may_use_once_each() -> None:
 
 def test_listed_models_name_their_provider() -> None:
     assert {listed.id: listed.provider for listed in resolver().models(ANONYMOUS)}["box/tiny"] == "box"
+
+
+@pytest.mark.parametrize("prefix", ["", "openai/", "claude/", "box/"])
+@pytest.mark.parametrize("model", [*MOVING, *CONTROLLING, "m" * 2049, "%" * 2049])
+def test_a_name_that_would_move_a_path_is_no_model(prefix: str, model: str) -> None:
+    with pytest.raises(UnknownModel):
+        target_of(resolver(), prefix + model)
+
+
+@pytest.mark.parametrize(
+    "model", ["...", "a..b", ".a", "a.", "..a/b..", "a%b", "arn:aws:x:1:y/z", "\u2026", "a;..", "m" * 2000]
+)
+def test_dots_elsewhere_are_only_dots(model: str) -> None:
+    assert target_of(resolver(), "openai/" + model).model == model
+
+
+def test_what_the_configuration_names_may_be_called_anything() -> None:
+    given = Resolver({"openai": OPENAI}, {"..": ModelAlias(provider="openai", model="gpt")}, "openai", anonymous=True)
+
+    assert target_of(given, "..").model == "gpt"
