@@ -48,6 +48,8 @@ _SECRET = re.compile(
     r"|\b(?:sk|pk|rk|isk|gsk|xai|pplx|nvapi|hf|fw|csk)[-_][\w*.-]*[*\d][\w*.-]*"
     r"|\bAIza[\w-]{8,}|\bya29\.[\w.-]{8,}|\bAQ\.[\w.-]{8,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bABSK[\w+/=]{8,}|\bbedrock-api-key-\S{8,}"
+    # What AWS signed, which it repeats when the signature is not good, and tokens of identity providers.
+    r"|\b[Xx]-[Aa]mz-[Ss]ecurity-[Tt]oken:\S+|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
     # Cohere's keys have no prefix: 40 letters and digits of all kinds.
     r"|\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])[A-Za-z0-9]{40}\b"
 )

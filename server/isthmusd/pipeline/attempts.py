@@ -21,6 +21,7 @@ from isthmusd.core.errors import (
     UpstreamError,
 )
 from isthmusd.core.headers import Headers, first
+from isthmusd.core.redaction import Redaction
 from isthmusd.core.reply import Provenance, Reply, Stream, Whole
 from isthmusd.core.request import Inbound, Loss, Operation, Outbound
 from isthmusd.core.resting import Resting
@@ -85,6 +86,7 @@ class Attempts:
             try:
                 reply = await self._attempt(connections, asked, target)
             except (UpstreamError, UnsupportedFeature) as error:
+                Redaction(target).error(error)
                 self._failed(asked.draft, target, began, error)
                 failures.append(error)
                 await connections.aclose()
@@ -192,7 +194,9 @@ class Attempts:
         except TimeoutError:
             raise TimedOut("the provider did not begin its answer in time; try again") from None
         keep_alive = registry.served(asked.inbound.dialect, asked.inbound.operation).keep_alive
-        running = RunningStream(answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft)
+        running = RunningStream(
+            answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft, redaction=Redaction(target)
+        )
         await running.prime()
         pieces = running.pieces()
         connections.stack().push_async_callback(pieces.aclose)
@@ -253,6 +257,7 @@ async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Ta
 
 def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[travelling.Pairs, Provenance]:
     """Say towards the caller where an answer comes from."""
+    headers = Redaction(target).headers(headers)
     pairs = (
         *travelling.returned_from_model(headers),
         *travelling.endpoint_headers(target.endpoint),

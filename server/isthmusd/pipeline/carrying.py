@@ -12,6 +12,7 @@ from isthmusd.core.call import Call
 from isthmusd.core.errors import Garbled, GatewayError, TimedOut, Told, UpstreamError
 from isthmusd.core.headers import first
 from isthmusd.core.paths import ForwardPath
+from isthmusd.core.redaction import Redaction
 from isthmusd.core.request import Arrival, Outbound
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
@@ -82,15 +83,16 @@ async def carried(gateway: Gateway, load: Load, draft: Draft) -> AsyncGenerator[
         async with _sending(gateway, load) as answer:
             if not 200 <= answer.status < 600:
                 raise Garbled(ODD_STATUS, told=Told(status=answer.status))
-            draft.attempted(target, began, answer.status, request_id=travelling.request_id_in(answer.headers))
+            headers = Redaction(target).headers(answer.headers)
+            draft.attempted(target, began, answer.status, request_id=travelling.request_id_in(headers))
             draft.status = answer.status
-            content_type = travelling.printable(first(answer.headers, "content-type") or "")
+            content_type = travelling.printable(first(headers, "content-type") or "")
             draft.stream = content_type.lower().startswith("text/event-stream")
-            observer = UsageObserver(load.path.path, answer.headers, target.provider.profile)
+            observer = UsageObserver(load.path.path, headers, target.provider.profile)
             yield Forwarded(
                 status=answer.status,
                 headers=(
-                    *travelling.returned_by_forward(answer.headers),
+                    *travelling.returned_by_forward(headers),
                     *travelling.endpoint_headers(target.endpoint),
                 ),
                 content_type=content_type,
@@ -98,6 +100,8 @@ async def carried(gateway: Gateway, load: Load, draft: Draft) -> AsyncGenerator[
                 draft=draft,
             )
     except (UpstreamError, asyncio.CancelledError) as error:
+        if isinstance(error, UpstreamError):
+            Redaction(target).error(error)
         if not draft.attempts:
             draft.attempted(target, began, error=error if isinstance(error, UpstreamError) else None)
         raise

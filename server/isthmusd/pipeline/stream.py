@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmusd.core.errors import GatewayError, Interrupted, TimedOut, Unreachable
+from isthmusd.core.redaction import Redaction
 from isthmusd.dialects.base import Relay
 from isthmusd.pipeline.alarm import Alarm
 from isthmusd.pipeline.options import PipelineOptions
@@ -19,6 +20,7 @@ from isthmusd.pipeline.record import Draft
 
 SETTLE_S = 0.2
 """How long the end of a body may follow its terminator."""
+NOTHING_HIDDEN = Redaction()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,15 @@ class RunningStream:
     """One streamed answer on its way. `prime` is called once, then `pieces` once, from the call's task."""
 
     def __init__(
-        self, answer: UpstreamReply, relay: Relay, keep_alive: Any, patience: Patience, clock: Clock, draft: Draft
+        self,
+        answer: UpstreamReply,
+        relay: Relay,
+        keep_alive: Any,
+        patience: Patience,
+        clock: Clock,
+        draft: Draft,
+        *,
+        redaction: Redaction = NOTHING_HIDDEN,
     ) -> None:
         self._answer = answer
         self._relay = relay
@@ -56,6 +66,7 @@ class RunningStream:
         self._patience = patience
         self._clock = clock
         self._draft = draft
+        self._redaction = redaction
         self._first: Any = None
         self._heard_at = clock.monotonic()
         self._was_quiet = False
@@ -108,6 +119,7 @@ class RunningStream:
             if self._relay.failure is not None:
                 raise self._relay.failure
         except GatewayError as error:
+            self._redaction.error(error)
             self._draft.interrupted_by(error)
             last = self._relay.fail(error)
             if last is None:

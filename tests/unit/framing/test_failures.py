@@ -69,6 +69,7 @@ def test_a_dialect_may_know_better_than_the_status() -> None:
 
 def test_texts_are_made_fit_to_be_shown() -> None:
     secrets = ("sk-abc123", "AIzaSyA1234567", "AKIAABCDEFGHIJKL", "ya29.a0Af_123456", "Bearer abcdef123")
+    secrets += ("x-amz-security-token:IQoJb3JpZ2lu//8=", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIi.c2ln-_", "eyJ0eXAiOiJKV1Q.e30")
 
     assert clean(" a\x00b\n ") == "a b"
     assert clean("") is None
