@@ -19,6 +19,7 @@ from isthmusd.upstream.registry import Upstreams
 
 from tests.fakes.answers import whole
 from tests.fakes.aws import signed_by
+from tests.fakes.callers import KnownCallers, identification
 from tests.fakes.environment import environment
 from tests.fakes.provider import FakeProvider
 from tests.unit.pipeline.world import KeptJournal, ShownCalls, arrival_of
@@ -76,6 +77,8 @@ def gateway_of(upstream: Upstreams, environ: dict[str, str], config: Path | None
         media=None,
         journal=KeptJournal(),
         active_calls=ShownCalls(),
+        identification=identification(),
+        credentials=KnownCallers(),
     )
 
 
