@@ -17,7 +17,8 @@ from isthmusd.stores.options import RecordingOptions
 from isthmusd.stores.segments import segments
 
 NAME = "recorder"
-ARGV = (sys.executable, "-m", "isthmusd.recorder")
+ARGV = (sys.executable, "-P", "-m", "isthmusd.recorder")
+"""`-P` as in `supervisor.py`."""
 TOLD = "recorder.json"
 GRACE_S = 7.0
 """It ends by itself before that: it knows that its last look is its last."""

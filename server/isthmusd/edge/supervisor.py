@@ -31,7 +31,8 @@ from isthmusd.edge.workers import Folder, Post
 
 LOG = logging.getLogger(__name__)
 
-WORKER = (sys.executable, "-m", "isthmusd.worker")
+WORKER = (sys.executable, "-P", "-m", "isthmusd.worker")
+"""`-P`: the directory where somebody starts a gateway is no place to load code from."""
 PATIENCE = pulse.Patience()
 START_S = 60.0
 POLL_S = 0.02
