@@ -32,6 +32,8 @@ class Principal:
     """Given by the credential itself; no header of the call replaces it."""
     expires_at: float | None = None
     """Unix seconds after which it starts no call; None: no limit."""
+    stored: bool = False
+    """An identity that the store put to its tenant, and may take from it: its token named none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,8 +103,11 @@ def credential_of(wish: CredentialWish, principal: Principal, *, name: str, now:
     )
 
 
-def claims_of(credential: TemporaryCredential, *, gateway: str, secret: bytes | None) -> Claims:
-    """Give what the token says; `secret` opens the custody of a caller's provider key and is nowhere else."""
+def claims_of(credential: TemporaryCredential, *, gateway: str, secret: bytes | None, stored: bool = False) -> Claims:
+    """Give what the token says; `secret` opens the custody of a caller's provider key and is nowhere else.
+
+    `stored`: its issuer is an identity that the store put to the tenant.
+    """
     told: dict[str, str | int | None] = {
         "iss": gateway,
         "aud": gateway,
@@ -115,6 +118,7 @@ def claims_of(credential: TemporaryCredential, *, gateway: str, secret: bytes | 
         "model": credential.model,
         "project": credential.project,
         "secret": None if secret is None else base64.urlsafe_b64encode(secret).rstrip(b"=").decode(),
+        "stored": stored or None,
     }
     return {name: value for name, value in told.items() if value is not None}
 

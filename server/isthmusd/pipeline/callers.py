@@ -5,6 +5,7 @@ after the other: a token that fails its own is refused, and reaches no provider.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenticated
@@ -12,7 +13,7 @@ from isthmusd.core.identity import Identity, unknown_tenant
 from isthmusd.core.issuers import VERIFIER
 from isthmusd.core.keyring import Keyring, Unsealable, open_apart
 from isthmusd.core.remembered import Remembered, fingerprint
-from isthmusd.core.tenants import ForwardGrant, Grants, Role, TemporaryCredential, Tenant
+from isthmusd.core.tenants import ForwardGrant, GatewayKey, Grants, Role, TemporaryCredential, Tenant
 from isthmusd.core.tokens import (
     CREDENTIAL_TYPE,
     KEY_PREFIX,
@@ -35,6 +36,8 @@ ALL = Grants(forward=ForwardGrant.SHARED)
 ANONYMOUS = Principal(tenant=HOUSE, key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=ALL)
 VERIFIED_COUNT = 10_000
 """Verified tokens that are remembered: to check a signature costs as much as the rest of identification together."""
+PRINCIPAL_COUNT = 1_000
+"""Principals of keys that are remembered. Few: each holds what its tenant was when it was made."""
 ANSWER_S = 300.0
 """How long the hook's word counts, where it gives no earlier end."""
 PROVIDER_KEY_NAME = "provider-key-"
@@ -57,8 +60,8 @@ class Identification:
 class Callers:
     """Knows whom a token stands for. One per worker, used from its loop.
 
-    Only what cannot change is remembered: that a signature of ours is good (the keyring is made once), and for a while
-    what the hook said. Whether a key, a credential or a tenant is still good is asked of the directory for every call.
+    Only what cannot change is remembered: that a signature of ours is good (the keyring is made once), what a key and
+    its tenant together may do, and for a while what the hook said. Whether a key, a credential or a tenant is still good is asked of the directory for every call.
     """
 
     def __init__(self, options: PipelineOptions, clock: Clock, means: Identification) -> None:
@@ -67,6 +70,8 @@ class Callers:
         self._means = means
         self._own: Remembered[Claims] = Remembered(VERIFIED_COUNT)
         self._answers: Remembered[tuple[Identity, float]] = Remembered(VERIFIED_COUNT)
+        # Keys and tenants are compared by identity: after a change in the store they are others.
+        self._principal_of = lru_cache(maxsize=PRINCIPAL_COUNT)(_principal_of)
 
     def anonymous(self) -> Principal:
         """Give who calls without any token. Raises Unauthenticated."""
@@ -79,33 +84,32 @@ class Callers:
         means = self._means
         if len(token) > MAX_BYTES:
             raise Unauthenticated("this key is longer than any key is; check it")
+        name = fingerprint(token)
+        own = self._own.get(name)
+        if own is not None:
+            refuse_expired(own, self._clock.now())
+            return await (self._of_key(own) if token.startswith(KEY_PREFIX) else self._of_credential(own))
         if token.startswith(KEY_PREFIX):
-            return await self._of_key(self._verified(token, KEY_TYPE))
+            return await self._of_key(self._verified(name, token.removeprefix(KEY_PREFIX), KEY_TYPE))
         said = read_unverified(token)
         if said is not None:
             by = said.claims.get("iss")
             if by == means.issuer:
-                return await self._of_credential(self._verified(token, CREDENTIAL_TYPE))
+                return await self._of_credential(self._verified(name, token, CREDENTIAL_TYPE))
             if isinstance(by, str) and means.identities.knows(by):
                 return await self._of_identity(await means.identities.verify(token, said))
         if means.hook is not None and means.hook.wants(token, said):
-            return await self._of_identity(await self._answer(token, means.hook))
+            return await self._of_identity(await self._answer(name, token, means.hook))
         if holds_jwt(token):
             # A gateway secret or somebody's identity must never travel on to a provider.
             raise unknown_key()
         return self._of_provider_key(token)
 
-    def _verified(self, token: str, kind: str) -> Claims:
-        """Give the claims of our own token; its signature is checked once, its time always."""
-        name = fingerprint(token)
-        claims = self._own.get(name)
-        if claims is None:
-            bare = token.removeprefix(KEY_PREFIX)
-            now = self._clock.now()
-            claims = verify(bare, self._means.keyring.public, kind=kind, issuer=self._means.issuer, now=now)
-            self._own.put(name, claims)
-        else:
-            refuse_expired(claims, self._clock.now())
+    def _verified(self, name: bytes, token: str, kind: str) -> Claims:
+        """Give the claims of our own token, and remember that its signature is good."""
+        means = self._means
+        claims = verify(token, means.keyring.public, kind=kind, issuer=means.issuer, now=self._clock.now())
+        self._own.put(name, claims)
         return claims
 
     async def _of_key(self, claims: Claims) -> Principal:
@@ -113,16 +117,7 @@ class Callers:
         if key is None or key.tenant != claims["tenant"]:
             raise unknown_key()
         self._refuse_ended(key.expires_at, key.revoked_at)
-        owner = await self._owner(key.tenant)
-        return Principal(
-            tenant=owner.id,
-            key_id=key.id,
-            method=AuthMethod.GATEWAY_KEY,
-            grants=key.grants.within(owner.grants),
-            role=key.role,
-            owner=owner,
-            expires_at=key.expires_at,
-        )
+        return self._principal_of(key, await self._owner(key.tenant))
 
     async def _of_credential(self, claims: Claims) -> Principal:
         credential = await self._means.directory.credential(claims["jti"])
@@ -135,12 +130,11 @@ class Callers:
             raise PermissionDenied(
                 "the issuer of this key may not use its project any more", code="project_not_allowed"
             )
-        only = None if credential.model is None else frozenset((credential.model,))
         return replace(
             issuer,
             key_id=credential.id,
             method=AuthMethod.TEMPORARY_CREDENTIAL,
-            grants=Grants(models=only, forward=ForwardGrant.SHARED).within(issuer.grants),
+            grants=_bounded(credential.model, issuer.grants),
             project=credential.project,
             expires_at=min(credential.expires_at, issuer.expires_at or credential.expires_at),
         )
@@ -156,26 +150,35 @@ class Callers:
                 issuer = await self._of_key({"jti": credential.issuer.id, "tenant": credential.tenant})
                 if issuer.role is Role.CALLER:
                     return issuer
-            case AuthMethod.IDENTITY_TOKEN if self._believes(credential.issuer.id.partition(SEPARATOR)[0]):
-                owner = await self._owner(credential.tenant)
-                return Principal(
-                    tenant=owner.id,
-                    key_id=credential.issuer.id,
-                    method=AuthMethod.IDENTITY_TOKEN,
-                    grants=owner.grants,
-                    owner=owner,
-                )
+            case AuthMethod.IDENTITY_TOKEN:
+                return await self._issuing_identity(credential, claims)
             case _:
                 pass
         raise unknown_key()
+
+    async def _issuing_identity(self, credential: TemporaryCredential, claims: Claims) -> Principal:
+        issuer, _, subject = credential.issuer.id.partition(SEPARATOR)
+        if not self._believes(issuer):
+            raise unknown_key()
+        if claims.get("stored") and await self._means.directory.tenant_of(issuer, subject) != credential.tenant:
+            # Taken from its tenant, an identity leaves nothing behind that opens.
+            raise unknown_key()
+        owner = await self._owner(credential.tenant)
+        return Principal(
+            tenant=owner.id,
+            key_id=credential.issuer.id,
+            method=AuthMethod.IDENTITY_TOKEN,
+            grants=owner.grants,
+            owner=owner,
+        )
 
     def _believes(self, issuer: str) -> bool:
         """Whether tokens of an issuer are still taken."""
         return self._means.identities.knows(issuer) or (issuer == VERIFIER and self._means.hook is not None)
 
-    async def _answer(self, token: str, hook: TokenHook) -> Identity:
+    async def _answer(self, name: bytes, token: str, hook: TokenHook) -> Identity:
         """Give what the hook says of a token, or said not long ago."""
-        name, now = fingerprint(token), self._clock.now()
+        now = self._clock.now()
         known = self._answers.get(name)
         if known is not None:
             identity, until = known
@@ -203,6 +206,7 @@ class Callers:
             grants=owner.grants,
             owner=owner,
             expires_at=identity.expires_at,
+            stored=identity.tenant is None,
         )
 
     def _of_provider_key(self, token: str) -> Principal:
@@ -227,6 +231,24 @@ class Callers:
             raise Unauthenticated("this key was revoked; use another")
         if expires_at is not None and expires_at <= self._clock.now():
             raise CredentialExpired("this key has expired; create another")
+
+
+def _principal_of(key: GatewayKey, owner: Tenant) -> Principal:
+    return Principal(
+        tenant=owner.id,
+        key_id=key.id,
+        method=AuthMethod.GATEWAY_KEY,
+        grants=key.grants.within(owner.grants),
+        role=key.role,
+        owner=owner,
+        expires_at=key.expires_at,
+    )
+
+
+@lru_cache(maxsize=PRINCIPAL_COUNT)
+def _bounded(model: str | None, outer: Grants) -> Grants:
+    only = None if model is None else frozenset((model,))
+    return Grants(models=only, forward=ForwardGrant.SHARED).within(outer)
 
 
 def _from_custody(credential: TemporaryCredential, claims: Claims) -> str:

@@ -117,7 +117,7 @@ def _issued(gateway: Gateway, principal: Principal, wish: CredentialWish) -> Iss
             principal.provider_key.encode(), secret=secret, nonce=clock.random_bytes(NONCE_BYTES), owner=credential.id
         )
         credential = replace(credential, custody=custody)
-    claims = claims_of(credential, gateway=means.issuer, secret=secret)
+    claims = claims_of(credential, gateway=means.issuer, secret=secret, stored=principal.stored)
     return Issued(credential=credential, token=mint(means.keyring.signer, CREDENTIAL_TYPE, claims))
 
 

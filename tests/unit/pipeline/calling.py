@@ -98,13 +98,14 @@ class Scene:
         assert token not in caught.value.message
         return caught.value
 
-    def credential(self, secret: str | None = None, **said: Any) -> str:
+    def credential(self, secret: str | None = None, stored: bool = False, **said: Any) -> str:
         """Add a credential of the key for ten minutes; gives its token."""
         usual: dict[str, Any] = {"id": "t-1", "tenant": "acme", "issuer": Issuer(method="gateway_key", id="k-1")}
         credential = TemporaryCredential(**{**usual, "expires_at": START + 600, **said})
         self.known.credentials[credential.id] = credential
         claims = {"iss": ISSUER, "aud": ISSUER, "jti": credential.id, "tenant": credential.tenant, "iat": int(START)}
-        more = {} if secret is None else {"secret": secret}
+        more: dict[str, Any] = {} if secret is None else {"secret": secret}
+        more |= {"stored": True} if stored else {}
         return mint(KEYRING.signer, CREDENTIAL_TYPE, {**claims, "exp": int(credential.expires_at), **more})
 
 

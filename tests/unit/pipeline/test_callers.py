@@ -194,6 +194,21 @@ def test_a_credential_of_an_identity_ends_when_its_issuer_is_believed_no_more() 
     assert scene.refused(token).code == "invalid_api_key"
 
 
+def test_a_credential_of_an_identity_ends_when_that_is_taken_from_its_tenant() -> None:
+    scene = Scene()
+    issuer = Issuer(method="identity_token", id=f"{IDP}|ali|ce")
+    scene.known.subjects[IDP, "ali|ce"] = "acme"
+    token = scene.credential(issuer=issuer, stored=True)
+    assert scene.principal(token).tenant == "acme"
+
+    scene.known.subjects[IDP, "ali|ce"] = "other"
+    assert scene.refused(token).code == "invalid_api_key"
+    scene.known.subjects.clear()
+    assert scene.refused(token).code == "invalid_api_key"
+    # Of whom the provider itself says whose he is, the store knows nothing.
+    assert scene.principal(scene.credential(issuer=issuer)).tenant == "acme"
+
+
 def test_a_credential_of_whom_the_hook_named_needs_the_hook() -> None:
     issuer = Issuer(method="identity_token", id="verifier|alice")
     with_hook, without = Scene(with_hook=True), Scene()

@@ -26,6 +26,7 @@ def test_an_identity_belongs_to_the_tenant_that_it_claims_else_to_the_stored_one
     assert (alice.tenant, alice.key_id, alice.method) == ("acme", f"{IDP}|alice", AuthMethod.IDENTITY_TOKEN)
     assert (alice.grants, alice.owner, alice.expires_at) == (ACME.grants, ACME, START + 60)
     assert (bob.tenant, bob.key_id) == ("stored", f"{IDP}|bob")
+    assert (alice.stored, bob.stored) == (False, True)
 
 
 def test_the_tenant_of_an_identity_is_looked_up_for_every_call() -> None:
