@@ -97,8 +97,9 @@ class Keyring:
         """Name a secret without keeping it: HMAC-SHA-256, 64 hex digits. Only the newest secret names."""
         key = self._naming.get(purpose)
         if key is None:
-            # Names are needed for every call with a provider's key; deriving costs more than naming.
-            key = self._naming[purpose] = _derive(next(iter(self._masters.values())), purpose)
+            # Names are needed for every call with a provider's key; deriving costs more than naming. The key is no
+            # other's: something may be sealed for a purpose of the same name.
+            key = self._naming[purpose] = _derive(next(iter(self._masters.values())), f"name/{purpose}")
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from isthmusd.core.keyring import Keyring, Unsealable, WeakSecret, open_apart, seal_apart
 
 OLD = "old-0123456789-abcdefghijklmnopqrstuvwxyz"
@@ -46,6 +50,19 @@ def test_the_same_secret_makes_the_same_keys_and_another_makes_others() -> None:
     assert first.digest("a", "text") == second.digest("a", "text")
     assert len({first.digest("a", "text"), first.digest("b", "text"), other.digest("a", "text")}) == 3
     assert len(first.digest("a", "text")) == 64
+
+
+def test_names_are_made_by_a_key_that_does_nothing_else() -> None:
+    secret = b"s" * 48
+    ring = Keyring([secret])
+
+    def named_by(info: bytes) -> str:
+        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
+        return hmac.new(key, b"text", "sha256").hexdigest()
+
+    # What is sealed for a purpose is sealed by the key of this name.
+    assert ring.digest("provider-key", "text") != named_by(b"isthmus/1/provider-key")
+    assert ring.digest("provider-key", "text") == named_by(b"isthmus/1/name/provider-key")
 
 
 def test_published_keys_hold_nothing_private() -> None:
