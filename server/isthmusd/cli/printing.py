@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -9,11 +10,14 @@ import msgspec
 import typer
 
 NOTHING = "-"
+COMMANDS = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is and some terminals obey: eight-bit controls, and what turns text around."""
 
 
 def print_json(value: object) -> None:
-    """Print plain data, indented."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    """Print plain data, indented. It is often read at a terminal too."""
+    text = msgspec.json.format(msgspec.json.encode(value)).decode()
+    typer.echo(COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
