@@ -24,6 +24,9 @@ CLIENT_CLOSED = 499
 
 MODEL_LENGTH = 200
 """A model's name is the caller's text: a record keeps no more of it than this."""
+LOSSES_COUNT = 100
+LOSS_LENGTH = 200
+"""Of each text of a loss: callers name the fields, as many as a body holds."""
 
 
 class Beginning:
@@ -173,7 +176,7 @@ class Draft:
             end=end,
             stream=self.stream,
             usage=self.usage,
-            losses=self.losses,
+            losses=tuple(_shortened(loss) for loss in self.losses[:LOSSES_COUNT]),
             action=self.action,
             detail=_detail(error, end),
             bodies=self._bodies(),
@@ -242,6 +245,12 @@ async def _seen(pieces: AsyncIterator[bytes], kept: Beginning) -> AsyncIterator[
     async for piece in pieces:
         kept.add(piece)
         yield piece
+
+
+def _shortened(loss: Loss) -> Loss:
+    if len(loss.field) <= LOSS_LENGTH and len(loss.reason) <= LOSS_LENGTH:
+        return loss
+    return Loss(field=loss.field[:LOSS_LENGTH], reason=loss.reason[:LOSS_LENGTH])
 
 
 def _detail(error: BaseException | None, end: EndReason) -> str | None:

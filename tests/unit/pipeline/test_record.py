@@ -24,6 +24,7 @@ from isthmusd.core.errors import (
 )
 from isthmusd.core.profile import Provider
 from isthmusd.core.record import Bodies, EndReason, Record, encode
+from isthmusd.core.request import Loss
 from isthmusd.core.routing import Target
 from isthmusd.pipeline.record import MODEL_LENGTH, Draft, recording
 
@@ -297,3 +298,20 @@ def test_a_refused_call_names_its_caller() -> None:
 
     record = draft.finish()
     assert (record.tenant, record.key_id, record.auth) == ("acme", "k1", AuthMethod.GATEWAY_KEY)
+
+
+def test_r17_a_caller_who_names_many_fields_makes_no_record_long() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+    draft.losses = tuple(Loss(field=f"{number}" * 10_000, reason="x" * 10_000) for number in range(5_000))
+
+    record = draft.finish()
+
+    assert [loss.field[0] for loss in record.losses[:3]] == ["0", "1", "2"]
+    assert len(encode(record)) < 64 * 1024
+
+
+def test_losses_of_usual_length_are_kept_as_they_are() -> None:
+    draft = Draft(arrival_of(), FakeClock())
+    draft.losses = (Loss(field="seed", reason="the target has none"),)
+
+    assert draft.finish().losses == draft.losses
