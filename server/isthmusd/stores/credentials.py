@@ -18,6 +18,10 @@ from isthmusd.stores.wishes import is_storable
 
 WAITING = 256
 """Calls that may wait for the store at once; the next one is refused."""
+KEPT_S = 86_400.0
+"""How long administrators still find one that has expired."""
+FORGOTTEN = 20
+"""At most so many old ones make room for each new one: the store holds those of two days, however fast they come."""
 
 Answer = TypeVar("Answer")
 
@@ -66,11 +70,12 @@ class StoredCredentials:
             self._waiting -= 1
 
     def _add(self, credential: TemporaryCredential) -> None:
-        from isthmusd.stores.rows import insert_credential  # noqa: PLC0415 loads SQLAlchemy
+        from isthmusd.stores.rows import delete_credentials, insert_credential  # noqa: PLC0415 loads SQLAlchemy
 
         if not is_storable(credential.id, credential.model or "", credential.project or "", credential.issuer.id):
             raise InvalidRequest("names of models and projects must be text without NUL")
         with self._database.writing() as connection:
+            delete_credentials(connection, expired_before=credential.created_at - KEPT_S, limit=FORGOTTEN)
             insert_credential(connection, credential)
 
     def _revoke(self, credential_id: str, at: float) -> None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, tuple_
 
 from isthmusd.core.keyring import NONCE_BYTES, Keyring, Unsealable
 from isthmusd.core.tenants import (
@@ -120,6 +120,18 @@ def insert_credential(connection: Connection, credential: TemporaryCredential) -
             custody=credential.custody,
         )
     )
+
+
+def delete_credentials(connection: Connection, *, expired_before: float, limit: int) -> None:
+    """Delete some temporary credentials that expired long ago, but none that somebody else is just deleting."""
+    old = (
+        select(credentials.c.id)
+        .where(credentials.c.expires_at < expired_before)
+        .order_by(credentials.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    connection.execute(delete(credentials).where(credentials.c.id.in_(old)))
 
 
 def read_subject(connection: Connection, issuer: str, subject: str) -> str | None:

@@ -15,10 +15,10 @@ from isthmusd.core.tenants import Issuer, TemporaryCredential
 from isthmusd.stores import credentials as module
 from isthmusd.stores.asking import Late
 from isthmusd.stores.changes import changes_since, read_generation
-from isthmusd.stores.credentials import StoredCredentials
+from isthmusd.stores.credentials import FORGOTTEN, KEPT_S, StoredCredentials
 from isthmusd.stores.database import Database
 from isthmusd.stores.news import Change, ChangeKind
-from isthmusd.stores.rows import read_credential
+from isthmusd.stores.rows import insert_credential, read_credential
 
 from tests.unit.stores.remembering import TENANT, World, credential, opened
 
@@ -185,3 +185,27 @@ async def test_who_leaves_makes_room(world: World, credentials: StoredCredential
 
     assert all(each.cancelled() for each in waiting)
     assert await credentials.find("tmp-1") is None
+
+
+async def test_r17_those_that_expired_long_ago_make_room_for_new_ones(credentials: StoredCredentials) -> None:
+    long_ago = NOW - KEPT_S
+    for number in range(5):
+        await credentials.add(aged(number, created_at=0.0, expires_at=long_ago - 1 - number))
+    await credentials.add(aged(5, created_at=0.0, expires_at=long_ago + 1))
+
+    await credentials.add(aged(6, created_at=NOW, expires_at=NOW + 600))
+
+    found = [number for number in range(7) if await credentials.find(f"tmp-{number}") is not None]
+    assert found == [5, 6]
+
+
+async def test_the_old_go_a_few_at_a_time(world: World, credentials: StoredCredentials) -> None:
+    count = FORGOTTEN + 5
+    with world.database.writing() as connection:
+        for number in range(count):
+            insert_credential(connection, aged(number, created_at=0.0, expires_at=float(number)))
+
+    await credentials.add(aged(count, created_at=NOW + KEPT_S, expires_at=NOW + KEPT_S + 600))
+
+    left = [number for number in range(count) if await credentials.find(f"tmp-{number}") is not None]
+    assert left == list(range(FORGOTTEN, count))
