@@ -18,7 +18,8 @@ from isthmusd.stores.options import RecordingOptions
 from isthmusd.stores.recording import Recorder
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
-SWEEP_S = 0.2
+SWEEP_S = 0.5
+"""A transaction costs as much as a dozen records: the more wait for one, the less each costs."""
 LAST_S = 5.0
 """What is left in the journals at the end gets so long; the rest is the next run's."""
 

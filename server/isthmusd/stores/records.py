@@ -10,9 +10,10 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, Dialect, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isthmusd.core.administration import MAX_LISTED, RecordQuery, StoredRecord
@@ -21,6 +22,7 @@ from isthmusd.stores.segments import PURPOSE, owner_of_body
 from isthmusd.stores.tables import records
 
 if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
     from sqlalchemy.sql.elements import ColumnElement
 
 CHUNK = 1000
@@ -36,9 +38,18 @@ INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def insert_records(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Add rows; those whose id is there already are left as they are."""
-    insert = INSERT[connection.dialect.name](records).on_conflict_do_nothing(index_elements=["id"])
-    connection.execute(insert, rows)
+    """Add rows, of all columns; those whose id is there already are left as they are."""
+    order = insertion(connection.dialect).positiontup
+    values = [tuple(map(row.__getitem__, order)) for row in rows] if order else list(rows)
+    # Straight to the driver, which takes these values as they are: to process each of them again costs a fifth more.
+    connection.exec_driver_sql(insertion(connection.dialect).string, values)
+
+
+@lru_cache(maxsize=4)
+def insertion(dialect: Dialect) -> SQLCompiler:
+    """Write the statement that adds a record, once for each database that is opened."""
+    insert = INSERT[dialect.name](records).on_conflict_do_nothing(index_elements=["id"])
+    return insert.compile(dialect=dialect)
 
 
 def query_records(connection: Connection, query: RecordQuery, keyring: Keyring | None = None) -> Sequence[StoredRecord]:
