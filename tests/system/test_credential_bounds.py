@@ -92,6 +92,12 @@ HIDDEN: dict[str, tuple[str, str, bytes, str]] = {
     "escaped twin": ("POST", "/v1/images/generations", b'{"model":"ok","\\u006dodel":"r429"}', "application/json"),
     "upper-case twin": ("POST", "/v1/images/generations", b'{"model":"ok","Model":"r429"}', "application/json"),
     "twin beyond the first mebibyte": ("POST", "/v1/images/generations", BIG, "application/json"),
+    "another by the query": ("POST", "/v1/images/generations?model=r429", b'{"model":"ok"}', "application/json"),
+    "another by the path": ("POST", "/v1/deployments/r429/images", b'{"model":"ok"}', "application/json"),
+    "another to fall back on": ("POST", CHAT, b'{"model":"ok","models":["r429"],"messages":[{}]}', "application/json"),
+    "another to fall back on, forwarded": (
+        *("POST", "/v1/images/generations", b'{"model":"ok","models":["r429"]}', "application/json"),
+    ),
     "twin in a chat": ("POST", CHAT, b'{"model":"ok","model":"r429","messages":[]}', "application/json"),
 }
 
@@ -162,6 +168,32 @@ TYPED: dict[str, Callable[[grpc.Channel, str, Any], Any]] = {
         forward_pb2_grpc.ForwardServiceStub(channel).Forward(forward_of(model), metadata=how, timeout=LIMIT_S)
     ),
 }
+
+
+@pytest.mark.parametrize("extra", ['{"models":["r429"]}', '{"Model":"r429"}', '{"MODEL":"r429"}'])
+async def test_a_bound_credential_has_no_way_round_over_grpc(scene: Scene, channel: grpc.Channel, extra: str) -> None:
+    token = await scene.credential(model="ok")
+    start = len(scene.pair.provider.requests)
+    chat = chat_request("ok")
+    chat.extra_json = extra
+    completion = completion_pb2.CompletionRequest(model="ok", prompt=PROMPTS, extra_json=extra)
+    embedding = embedding_pb2.EmbeddingRequest(model="ok", input=INPUTS, extra_json=extra)
+    chats, completions, embeddings = (
+        chat_pb2_grpc.ChatServiceStub(channel),
+        completion_pb2_grpc.CompletionServiceStub(channel),
+        embedding_pb2_grpc.EmbeddingServiceStub(channel),
+    )
+    how: dict[str, Any] = {"metadata": metadata(token), "timeout": LIMIT_S}
+
+    failures = [
+        failure_of(lambda: chats.CreateChatCompletion(chat, **how)),
+        failure_of(lambda: list(chats.StreamChatCompletion(chat, **how))),
+        failure_of(lambda: completions.CreateCompletion(completion, **how)),
+        failure_of(lambda: embeddings.CreateEmbedding(embedding, **how)),
+    ]
+
+    assert {failure.grpc for failure in failures} <= {"PERMISSION_DENIED", "INVALID_ARGUMENT"}
+    assert len(scene.pair.provider.requests) == start
 
 
 @pytest.mark.parametrize("call", TYPED.values(), ids=TYPED.keys())

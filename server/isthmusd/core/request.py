@@ -73,6 +73,8 @@ class Peeked:
     has_prompt: bool = False
     spans: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     """Byte span of each top-level member's value in the body, for splicing; empty for protobuf."""
+    extra: tuple[str, ...] = ()
+    """Names of members that a typed request has beside its fields: some providers get them as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

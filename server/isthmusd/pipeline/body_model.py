@@ -7,12 +7,13 @@ import re
 
 import msgspec
 
+from isthmusd.core.call import Principal
 from isthmusd.core.errors import PermissionDenied
 from isthmusd.core.headers import Headers, first
-from isthmusd.core.tenants import Grants
 from isthmusd.framing.members import read_members
 from isthmusd.framing.prefix import Found, find_string_member
 from isthmusd.pipeline.bodies import JSON
+from isthmusd.pipeline.bound import refuse_other_models
 from isthmusd.pipeline.uploads import Upload
 
 MEMBER = "model"
@@ -20,18 +21,18 @@ PLAIN_JSON = re.compile(r'application/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?
 """JSON that can be read in one way only: another charset could make other names of the same bytes."""
 
 
-def named_model(headers: Headers, upload: Upload, grants: Grants) -> Found | None:
+def named_model(headers: Headers, upload: Upload, principal: Principal) -> Found | None:
     """Find the model in the body's beginning. Raises InvalidRequest for a body that names it in more than one way.
 
     For a caller who is bound to models nothing is guessed: the whole body must be there, and be JSON that names one;
     else PermissionDenied.
     """
-    if grants.models is not None:
-        return _surely_named(headers, upload)
+    if principal.grants.models is not None:
+        return _surely_named(headers, upload, principal)
     return find_string_member(upload.prefix, MEMBER) if JSON.fullmatch(_content_type(headers)) else None
 
 
-def _surely_named(headers: Headers, upload: Upload) -> Found:
+def _surely_named(headers: Headers, upload: Upload, principal: Principal) -> Found:
     encoding = (first(headers, "content-encoding") or "identity").lower()
     if not upload.complete or encoding != "identity" or not PLAIN_JSON.fullmatch(_content_type(headers)):
         raise _unnamed()
@@ -40,6 +41,7 @@ def _surely_named(headers: Headers, upload: Upload) -> Found:
         model = msgspec.json.decode(members.values.get(MEMBER, b""), type=str)
     except msgspec.DecodeError:
         raise _unnamed() from None
+    refuse_other_models(principal, members.spans)
     return model, members.spans[MEMBER]
 
 

@@ -16,6 +16,7 @@ from isthmusd.core.routing import Target
 from isthmusd.core.tenants import ForwardGrant
 from isthmusd.framing.prefix import Found
 from isthmusd.pipeline.body_model import named_model
+from isthmusd.pipeline.bound import refuse_models_of_path
 from isthmusd.pipeline.carrying import Forwarded, Load, begun, carried, identified
 from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.run import Gateway
@@ -32,8 +33,9 @@ async def forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterator[byte
             if call.principal.grants.forward is ForwardGrant.NONE:
                 raise PermissionDenied("your key does not allow Forward", code=NOT_ALLOWED)
             path = forward_path(arrival.method, arrival.path, served_here=arrival.surface == "openai")
+            refuse_models_of_path(call.principal, path)
             upload = await begun(gateway, draft, pieces)
-            found = named_model(arrival.headers, upload, call.principal.grants)
+            found = named_model(arrival.headers, upload, call.principal)
             draft.model = None if found is None else found[0]
             target = _target(gateway, call, found)
             prefix = _renamed(upload.prefix, found, target.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import TracebackType
 
 from isthmusd.core.reply import Reply, Stream, Whole
@@ -12,6 +13,7 @@ from isthmusd.core.request import Arrival, Inbound, Operation, Peeked
 from isthmusd.dialects import registry
 from isthmusd.pipeline.admission import Admission, Place
 from isthmusd.pipeline.bodies import check_body
+from isthmusd.pipeline.bound import refuse_other_models
 from isthmusd.pipeline.callers import Identification
 from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.identify import Identifier
@@ -88,6 +90,7 @@ class Running:
         place.belong(call.principal.owner)
         inbound = understand(arrival, gateway.options.request_bytes)
         draft.operation, draft.model, draft.stream = inbound.operation, inbound.peeked.model, inbound.peeked.stream
+        refuse_other_models(call.principal, chain(inbound.peeked.spans, inbound.peeked.extra))
         plan = gateway.resolver.resolve(call, inbound.peeked.model)
         flight = gateway.flights.join(call, inbound, plan, arrival.headers, draft)
         reply = await flight.__aenter__()

@@ -14,6 +14,7 @@ from isthmusd.core.request import Arrival
 from isthmusd.core.routing import Target
 from isthmusd.core.tenants import ForwardGrant
 from isthmusd.pipeline.body_model import named_model
+from isthmusd.pipeline.bound import refuse_models_of_path
 from isthmusd.pipeline.carrying import Forwarded, Load, begun, carried, identified
 from isthmusd.pipeline.record import recording
 from isthmusd.pipeline.resolve import NO_OWN_KEY, refuse_ungranted
@@ -34,8 +35,9 @@ async def tenant_forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterat
                 raise PermissionDenied("your key does not allow to forward calls", code="forward_not_allowed")
             target = _target(gateway, call)
             path = tenant_path(arrival.path)
+            refuse_models_of_path(call.principal, path)
             upload = await begun(gateway, draft, pieces)
-            found = named_model(arrival.headers, upload, call.principal.grants)
+            found = named_model(arrival.headers, upload, call.principal)
             if found is not None:
                 draft.model = found[0]
                 refuse_ungranted(call.principal, found[0])

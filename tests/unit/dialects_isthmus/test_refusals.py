@@ -73,6 +73,10 @@ CHAT = [
     (chat(extra_json=DEEP), "extra_json"),
     (chat(extra_json='{"stream":true}'), "extra_json.stream"),
     (chat(extra_json='{"model":"dear"}'), "extra_json.model"),
+    (chat(extra_json='{"Model":"dear"}'), "extra_json.Model"),
+    (chat(extra_json='{"STREAM":true}'), "extra_json.STREAM"),
+    (chat(extra_json='{"Stream_Options":{}}'), "extra_json.Stream_Options"),
+    (chat(extra_json='{"Prompt":"x"}'), "extra_json.Prompt"),
     (chat(extra_json='{"stream_options":1}'), "extra_json.stream_options"),
 ]
 COMPLETION = [

@@ -369,12 +369,18 @@ def test_embedding_encodings(encoding: Any, expected: str | None) -> None:
         (
             Operation.CHAT,
             chat_pb2.ChatRequest(model="m", extra_json='{"temperature":0,"seed":12345678901234567890123}'),
-            Peeked(model="m", include_usage=True, temperature=0.0, seed="12345678901234567890123"),
+            Peeked(
+                model="m",
+                include_usage=True,
+                temperature=0.0,
+                seed="12345678901234567890123",
+                extra=("temperature", "seed"),
+            ),
         ),
         (
             Operation.CHAT,
             chat_pb2.ChatRequest(model="m", temperature=0, seed=5, extra_json='{"temperature":"0","seed":null}'),
-            Peeked(model="m", include_usage=True),
+            Peeked(model="m", include_usage=True, extra=("temperature", "seed")),
         ),
         (
             Operation.COMPLETION,
@@ -382,6 +388,11 @@ def test_embedding_encodings(encoding: Any, expected: str | None) -> None:
             Peeked(model="m", include_usage=True, has_prompt=True),
         ),
         (Operation.EMBEDDING, embedding_pb2.EmbeddingRequest(model="m"), Peeked(model="m")),
+        (
+            Operation.EMBEDDING,
+            embedding_pb2.EmbeddingRequest(model="m", extra_json='{"x":1}'),
+            Peeked(model="m", extra=("x",)),
+        ),
     ],
 )
 def test_peek(operation: Operation, message: Any, expected: Peeked) -> None:

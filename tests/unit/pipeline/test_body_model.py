@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from isthmusd.core.call import AuthMethod, Principal
 from isthmusd.core.errors import GatewayError
 from isthmusd.core.tenants import Grants
 from isthmusd.pipeline.body_model import named_model
@@ -24,7 +25,8 @@ def found(body: bytes, content_type: str = JSON, grants: Grants = FREE, **header
 
         upload = Upload(pieces(), len(body), 1.0)
         await upload.begin()
-        named = named_model(headers_of(content_type=content_type, **headers), upload, grants)
+        caller = Principal(tenant="t", key_id="k", method=AuthMethod.GATEWAY_KEY, grants=grants)
+        named = named_model(headers_of(content_type=content_type, **headers), upload, caller)
         return None if named is None else named[0]
 
     return play(scene())
@@ -86,3 +88,11 @@ def test_two_names_are_refused_for_everybody(body: bytes, grants: Grants) -> Non
         found(body, grants=grants)
 
     assert refusal.value.http_status == 400
+
+
+@pytest.mark.parametrize("other", ["models", "fallbacks", "Models", "model_id"])
+def test_a_bound_callers_body_names_no_model_elsewhere(other: str) -> None:
+    body = b'{"model":"m","%s":["x"]}' % other.encode()
+
+    assert refused(body) == (403, "model_not_allowed")
+    assert found(body) == "m"

@@ -101,7 +101,7 @@ def test_a_bound_caller_needs_a_body_that_names_a_model(path: str, content_type:
 def test_a_bound_caller_names_his_models_and_no_other(body: bytes, status: int | None) -> None:
     built = Built.saying(whole(b"{}"))
     token = key_of(built, grants=Grants(models=frozenset({"gpt"}), forward=ForwardGrant.SHARED))
-    arrival = arriving(Operation.FORWARD, "/v1/x?model=gpt-2", token, content_type=JSON)
+    arrival = arriving(Operation.FORWARD, "/v1/x?y=gpt-2", token, content_type=JSON)
 
     if status is None:
         play(carried(built, arrival, body))
@@ -109,6 +109,16 @@ def test_a_bound_caller_names_his_models_and_no_other(body: bytes, status: int |
     else:
         assert refused(built, arrival, body).http_status == status
         assert built.upstream.sent == []
+
+
+@pytest.mark.parametrize("path", ["/v1/x?model=gpt-2", "/v1/deployments/gpt-2/x"])
+def test_a_bound_caller_names_no_model_by_path_or_query(path: str) -> None:
+    built = Built.saying()
+    token = key_of(built, grants=Grants(models=frozenset({"gpt"}), forward=ForwardGrant.SHARED))
+
+    refusal = refused(built, arriving(Operation.FORWARD, path, token, content_type=JSON), b'{"model":"gpt"}')
+
+    assert (refusal.http_status, refusal.code) == (403, "model_not_allowed")
 
 
 @pytest.mark.parametrize("body", [b'{"model":"gpt","model":"old/m"}', b'{"model":"gpt","MODEL":"old/m"}'])

@@ -43,8 +43,8 @@ class EmbeddingServed:
     def peek(self, body: pb.EmbeddingRequest) -> Peeked:
         """Read the few fields that decisions need. Raises InvalidRequest."""
         try:
-            members("extra_json", body.extra_json)
-            return Peeked(model=required("model", body.model))
+            extra = members("extra_json", body.extra_json)
+            return Peeked(model=required("model", body.model), extra=tuple(name for name, _ in extra))
         except BadField as bad:
             raise bad.refusal() from None
 

@@ -12,6 +12,7 @@ from isthmus.v1 import chat_pb2, completion_pb2, embedding_pb2
 from isthmusd.core.chat import Extra, JsonText
 from isthmusd.core.request import Peeked
 from isthmusd.dialects.isthmus.fields import NOT_JSON, BadField, join, members, present, required
+from isthmusd.framing.members import ACTED_ON
 
 Request = chat_pb2.ChatRequest | completion_pb2.CompletionRequest | embedding_pb2.EmbeddingRequest
 Knobbed = chat_pb2.ChatRequest | completion_pb2.CompletionRequest
@@ -49,10 +50,14 @@ def decode_extra(request: Request, own: Iterable[str]) -> Extra:
     grants, routing and the kind of RPC hang on them, so that they cannot be replaced behind the gateway's back."""
     extra = members(_EXTRA, request.extra_json)
     for name, _ in extra:
-        if name == _STREAM:
+        # Parsers that ignore case would take `Model` for the model.
+        folded = name.casefold()
+        if folded == _STREAM:
             raise BadField(f"{_EXTRA}.{name}", "is chosen by the RPC")
-        if name in own:
+        if folded in own:
             raise BadField(f"{_EXTRA}.{name}", "has a field of its own: set it there")
+        if folded in ACTED_ON and name != folded:
+            raise BadField(f"{_EXTRA}.{name}", f"differs from {folded!r} only in case: write {folded!r}")
     return tuple(kept for pair in extra for kept in (_decode_options(pair[1]) if pair[0] == _OPTIONS else (pair,)))
 
 
@@ -103,7 +108,8 @@ def peek_knobbed(request: Knobbed, *, has_messages: bool = False, has_prompt: bo
     knobs = present(request, ("temperature", "seed"))
     temperature: float | None = knobs.get("temperature")
     seed = str(knobs["seed"]) if "seed" in knobs else None
-    for name, text in members("extra_json", request.extra_json):
+    extra = members(_EXTRA, request.extra_json)
+    for name, text in extra:
         if name == "temperature":
             temperature = _number(text)
         elif name == "seed":
@@ -115,6 +121,7 @@ def peek_knobbed(request: Knobbed, *, has_messages: bool = False, has_prompt: bo
         seed=seed,
         has_messages=has_messages,
         has_prompt=has_prompt,
+        extra=tuple(name for name, _ in extra),
     )
 
 
