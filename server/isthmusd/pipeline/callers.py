@@ -61,7 +61,8 @@ class Callers:
     """Knows whom a token stands for. One per worker, used from its loop.
 
     Only what cannot change is remembered: that a signature of ours is good (the keyring is made once), what a key and
-    its tenant together may do, and for a while what the hook said. Whether a key, a credential or a tenant is still good is asked of the directory for every call.
+    its tenant together may do, and for a while what the hook said. Whether a key, a credential or a tenant is still
+    good is asked of the directory for every call.
     """
 
     def __init__(self, options: PipelineOptions, clock: Clock, means: Identification) -> None:
@@ -70,7 +71,7 @@ class Callers:
         self._means = means
         self._own: Remembered[Claims] = Remembered(VERIFIED_COUNT)
         self._answers: Remembered[tuple[Identity, float]] = Remembered(VERIFIED_COUNT)
-        # Keys and tenants are compared by identity: after a change in the store they are others.
+        # Keys are compared by all they are, tenants by identity: after a change in the store they are others.
         self._principal_of = lru_cache(maxsize=PRINCIPAL_COUNT)(_principal_of)
 
     def anonymous(self) -> Principal:

@@ -54,6 +54,29 @@ def test_a_key_is_looked_up_for_every_call_though_its_signature_is_remembered(
     assert (type(refused), refused.code) == (kind, code)
 
 
+def test_what_a_key_may_is_worked_out_again_only_when_it_or_its_tenant_changes() -> None:
+    scene = Scene()
+    first = scene.principal(scene.key)
+    assert scene.principal(scene.key) is first
+
+    scene.known.keys["k-1"] = replace(scene.known.keys["k-1"], grants=Grants(models=frozenset({"b"})))
+    narrowed = scene.principal(scene.key)
+    scene.known.tenants["acme"] = replace(ACME, grants=Grants(models=frozenset({"a"})))
+
+    assert (first.grants.models, narrowed.grants.models) == ({"a", "b"}, {"b"})
+    assert scene.principal(scene.key).grants.models == set()
+
+
+def test_a_key_that_is_remembered_ends_in_time() -> None:
+    scene = Scene()
+    scene.known.keys["k-1"] = replace(scene.known.keys["k-1"], expires_at=START + 60)
+    assert scene.principal(scene.key).expires_at == START + 60
+
+    scene.clock.still_at = 60
+
+    assert scene.refused(scene.key).code == "credential_expired"
+
+
 def test_a_key_that_nobody_knows_any_more_is_refused() -> None:
     scene = Scene()
     scene.principal(scene.key)
