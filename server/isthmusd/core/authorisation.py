@@ -195,25 +195,31 @@ def _demand(found: Mapping[str, Access | None], listener: Listener) -> None:
 
 def refusal(operation: Operation, principal: Principal) -> GatewayError | None:
     """Tell why a caller may not use an operation at all; None if he may."""
-    match OPERATIONS[operation], principal:
-        case Access.OPEN, _:
+    match OPERATIONS[operation]:
+        case Access.OPEN:
             return None
-        case Access.ADMIN, Principal(role=Role.ADMIN, method=AuthMethod.GATEWAY_KEY):
-            return None
-        case Access.ADMIN, Principal(method=AuthMethod.ANONYMOUS):
-            return Unauthenticated("send a key that administers the gateway: 'Authorization: Bearer <key>'")
-        case Access.ADMIN, _:
-            return PermissionDenied("this needs a key that administers the gateway", code="role_not_allowed")
-        case _, Principal(role=Role.ADMIN):
+        case Access.ADMIN:
+            return _not_an_administrator(principal)
+        case _ if principal.role is Role.ADMIN:
             # It would be carried to too many places.
             return PermissionDenied(
                 "this key administers the gateway; use a caller's key here", code="role_not_allowed"
             )
-        case Access.TENANT, Principal(owner=None):
+        case Access.TENANT if principal.owner is None:
             return Unauthenticated("this needs a credential of one of the gateway's tenants")
-        case Access.ISSUER, Principal(method=AuthMethod.TEMPORARY_CREDENTIAL):
+        case Access.ISSUER if principal.method is AuthMethod.TEMPORARY_CREDENTIAL:
             return PermissionDenied(
                 "a temporary credential can issue no other, nor manage any", code="issuer_not_allowed"
             )
         case _:
             return None
+
+
+def _not_an_administrator(principal: Principal) -> GatewayError | None:
+    match principal:
+        case Principal(role=Role.ADMIN, method=AuthMethod.GATEWAY_KEY):
+            return None
+        case Principal(method=AuthMethod.ANONYMOUS):
+            return Unauthenticated("send a key that administers the gateway: 'Authorization: Bearer <key>'")
+        case _:
+            return PermissionDenied("this needs a key that administers the gateway", code="role_not_allowed")
