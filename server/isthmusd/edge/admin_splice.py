@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -21,6 +21,8 @@ from isthmusd.edge.options import Address, AdminAddress
 PREFACE = b"PRI * HTTP/2.0"
 OPENING_S = 10.0
 """How long the first bytes may take."""
+QUIET_S = 120.0
+"""So long nothing may pass on a connection of HTTP: longer than between two scrapes. Of gRPC's, workers take care."""
 CLOSING_S = 5.0
 """How long the last bytes may take."""
 MOST = 256
@@ -33,11 +35,20 @@ Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Splice:
     """Accepts at the admin address. Served once, from one loop; it owns every connection's task."""
 
-    def __init__(self, http: Path, workers: Sequence[Path], *, most: int = MOST, opening_s: float = OPENING_S) -> None:
+    def __init__(
+        self,
+        http: Path,
+        workers: Sequence[Path],
+        *,
+        most: int = MOST,
+        opening_s: float = OPENING_S,
+        quiet_s: float = QUIET_S,
+    ) -> None:
         self._http = http
         self._workers = tuple(workers)
         self._most = most
         self._opening_s = opening_s
+        self._quiet_s = quiet_s
         self._turn = 0
         self._carrying: set[asyncio.Task[None]] = set()
 
@@ -88,7 +99,8 @@ class Splice:
                 return
             try:
                 server[1].write(opening)
-                await _both_ways(caller, server)
+                async with asyncio.timeout(None if opening == PREFACE else self._quiet_s) as quiet:
+                    await _both_ways(caller, server, _prolonging(quiet, self._quiet_s))
             finally:
                 await _close(server[1])
         except (OSError, TimeoutError):
@@ -122,18 +134,30 @@ class Splice:
         return None
 
 
-async def _both_ways(caller: Stream, server: Stream) -> None:
-    """Carry until both have ended; an error in one direction ends the other."""
+def _prolonging(quiet: asyncio.Timeout, by_s: float) -> Callable[[], None]:
+    """Give what lets a timeout begin anew, if there is one and it is not over."""
+    now = asyncio.get_running_loop().time
+
+    def prolong() -> None:
+        if quiet.when() is not None and not quiet.expired():
+            quiet.reschedule(now() + by_s)
+
+    return prolong
+
+
+async def _both_ways(caller: Stream, server: Stream, moved: Callable[[], None]) -> None:
+    """Carry until both have ended; an error in one direction ends the other. `moved` hears of every piece."""
     try:
         async with asyncio.TaskGroup() as directions:
-            directions.create_task(_pump(caller[0], server[1]))
-            directions.create_task(_pump(server[0], caller[1]))
+            directions.create_task(_pump(caller[0], server[1], moved))
+            directions.create_task(_pump(server[0], caller[1], moved))
     except* OSError:
         pass
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, moved: Callable[[], None]) -> None:
     while piece := await source.read(CHUNK):
+        moved()
         sink.write(piece)
         await sink.drain()
     sink.write_eof()

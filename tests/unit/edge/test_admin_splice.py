@@ -40,11 +40,17 @@ async def listening(path: Path, serve: Served) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def splicing(
-    folder: Path, *workers: str, serve: Served | None = None, most: int = 16, opening_s: float = 5.0
+    folder: Path,
+    *workers: str,
+    serve: Served | None = None,
+    most: int = 16,
+    opening_s: float = 5.0,
+    quiet_s: float = 5.0,
 ) -> AsyncIterator[tuple[Splice, Path]]:
     """Splice between HTTP and these workers; those that begin with `dead` do not listen."""
     address = UnixAddress(path=folder / "admin")
-    splice = Splice(folder / "http", [folder / worker for worker in workers], most=most, opening_s=opening_s)
+    named = [folder / worker for worker in workers]
+    splice = Splice(folder / "http", named, most=most, opening_s=opening_s, quiet_s=quiet_s)
     async with listening(folder / "http", telling(b"http")):
         alive = [worker for worker in workers if not worker.startswith("dead")]
         servers = [
@@ -119,6 +125,30 @@ async def test_who_says_nothing_is_cut_off(tmp_path: Path) -> None:
         writer.close()
 
     assert answer == b""
+
+
+async def test_r17_a_request_that_does_not_go_on_takes_nobodys_place_for_ever(tmp_path: Path) -> None:
+    async with splicing(tmp_path, "w0", quiet_s=0.2) as (splice, path):
+        stuck, writer = await asyncio.open_unix_connection(path)
+        called, calling = await asyncio.open_unix_connection(path)
+        writer.write(HTTP[:5])
+        calling.write(GRPC)
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            # Who goes on is not cut off, however long it takes.
+            writer.write(b"x")
+        began = asyncio.get_running_loop().time()
+        answer = await asyncio.wait_for(stuck.read(), 5)
+        took_s = asyncio.get_running_loop().time() - began
+        await connections(splice, 1)
+        calling.write_eof()
+        answered = await asyncio.wait_for(called.read(), 5)
+        for each in (writer, calling):
+            each.close()
+
+    assert answer == b""
+    assert 0.1 < took_s < 2
+    assert answered == b"w0:" + GRPC
 
 
 async def test_no_more_than_so_many_connections_are_carried(tmp_path: Path) -> None:
