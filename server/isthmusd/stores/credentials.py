@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
-from isthmusd.core.errors import InvalidRequest
+from isthmusd.core.administration import RESERVED
+from isthmusd.core.errors import InvalidRequest, LimitExceeded
 from isthmusd.core.tenants import Issuer, TemporaryCredential
 from isthmusd.stores.asking import Asking, too_many
 from isthmusd.stores.database import Database
@@ -18,6 +21,11 @@ from isthmusd.stores.wishes import is_storable
 
 WAITING = 256
 """Calls that may wait for the store at once; the next one is refused."""
+OF_NOBODY = 100_000
+"""Of callers without a tenant so many may be alive: whoever makes up a provider's key is one, and has as many names as
+he likes. Tenants answer for theirs."""
+COUNT_S = 10.0
+"""How old their number may be."""
 KEPT_S = 86_400.0
 """How long administrators still find one that has expired."""
 FORGOTTEN = 20
@@ -29,10 +37,16 @@ Answer = TypeVar("Answer")
 class StoredCredentials:
     """See `pipeline.ports.Credentials`. Enter it on the loop that uses it; it asks nothing before its first use."""
 
-    def __init__(self, database: Database, options: StoreOptions) -> None:
+    def __init__(
+        self, database: Database, options: StoreOptions, *, of_nobody: int = OF_NOBODY, count_s: float = COUNT_S
+    ) -> None:
         self._database = database
         self._asking = Asking("isthmus-credentials", options.timeout_s)
         self._waiting = 0
+        self._most_of_nobody = of_nobody
+        self._count_s = count_s
+        self._of_nobody = 0
+        self._counted_at = -math.inf
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,7 +57,10 @@ class StoredCredentials:
         await self._asking.close()
 
     async def add(self, credential: TemporaryCredential) -> None:
-        """Keep a new one; it is safe when this returns. One that nobody was told of may be kept although it fails."""
+        """Keep a new one; it is safe when this returns. One that nobody was told of may be kept although it fails.
+
+        Raises InvalidRequest, LimitExceeded, Unavailable.
+        """
         await self._ask(partial(self._add, credential))
 
     async def revoke(self, credential_id: str, at: float) -> None:
@@ -74,9 +91,26 @@ class StoredCredentials:
 
         if not is_storable(credential.id, credential.model or "", credential.project or "", credential.issuer.id):
             raise InvalidRequest("names of models and projects must be text without NUL")
+        if credential.tenant in RESERVED:
+            self._refuse_more(credential)
         with self._database.writing() as connection:
             delete_credentials(connection, expired_before=credential.created_at - KEPT_S, limit=FORGOTTEN)
             insert_credential(connection, credential)
+
+    def _refuse_more(self, wanted: TemporaryCredential) -> None:
+        from isthmusd.stores.rows import count_credentials  # noqa: PLC0415 loads SQLAlchemy
+
+        now = time.monotonic()
+        if now - self._counted_at >= self._count_s:
+            with self._database.reading() as connection:
+                self._of_nobody = count_credentials(connection, wanted.tenant, alive_at=wanted.created_at)
+            self._counted_at = now
+        if self._of_nobody >= self._most_of_nobody:
+            raise LimitExceeded(
+                "there are too many temporary credentials of callers without a tenant; wait until some have expired",
+                retry_after_s=COUNT_S,
+            )
+        self._of_nobody += 1
 
     def _revoke(self, credential_id: str, at: float) -> None:
         from sqlalchemy import update  # noqa: PLC0415 takes a second to load, in this thread

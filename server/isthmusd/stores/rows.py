@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, tuple_
 
 from isthmusd.core.keyring import NONCE_BYTES, Keyring, Unsealable
 from isthmusd.core.tenants import (
@@ -120,6 +120,12 @@ def insert_credential(connection: Connection, credential: TemporaryCredential) -
             custody=credential.custody,
         )
     )
+
+
+def count_credentials(connection: Connection, tenant: str, *, alive_at: float) -> int:
+    """Count a tenant's temporary credentials that have not expired."""
+    alive = (credentials.c.tenant == tenant, credentials.c.expires_at > alive_at)
+    return connection.execute(select(func.count()).select_from(credentials).where(*alive)).scalar_one()
 
 
 def delete_credentials(connection: Connection, *, expired_before: float, limit: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from isthmusd.core.errors import InvalidRequest, Unavailable
+from isthmusd.core.errors import InvalidRequest, LimitExceeded, Unavailable
 from isthmusd.core.tenants import Issuer, TemporaryCredential
 from isthmusd.stores import credentials as module
 from isthmusd.stores.asking import Late
@@ -209,3 +209,32 @@ async def test_the_old_go_a_few_at_a_time(world: World, credentials: StoredCrede
 
     left = [number for number in range(count) if await credentials.find(f"tmp-{number}") is not None]
     assert left == list(range(FORGOTTEN, count))
+
+
+async def test_r17_callers_without_a_tenant_make_only_so_many(world: World) -> None:
+    def of(tenant: str, number: int, expires_at: float = NOW + 600) -> TemporaryCredential:
+        return aged(number, tenant=tenant, created_at=NOW, expires_at=expires_at)
+
+    with world.database.writing() as connection:
+        for number in range(2):
+            insert_credential(connection, of("default", number))
+        insert_credential(connection, of("default", 2, NOW))
+
+    async with StoredCredentials(world.database, world.options, of_nobody=3) as credentials:
+        await credentials.add(of("default", 3))
+        with pytest.raises(LimitExceeded):
+            await credentials.add(of("default", 4))
+        # Whoever has a tenant is not held up by others.
+        await credentials.add(of(TENANT, 5))
+
+        found = [number for number in range(6) if await credentials.find(f"tmp-{number}") is not None]
+    assert found == [0, 1, 2, 3, 5]
+
+
+async def test_their_number_is_looked_up_again(world: World) -> None:
+    def expiring(number: int) -> TemporaryCredential:
+        return aged(number, tenant="default", created_at=NOW + number, expires_at=NOW + number + 0.5)
+
+    async with StoredCredentials(world.database, world.options, of_nobody=1, count_s=0.0) as credentials:
+        for number in range(3):
+            await credentials.add(expiring(number))
