@@ -8,9 +8,9 @@ import re
 import msgspec
 
 from isthmusd.core.call import Principal
-from isthmusd.core.errors import PermissionDenied
+from isthmusd.core.errors import InvalidRequest, PermissionDenied
 from isthmusd.core.headers import Headers, first
-from isthmusd.framing.members import read_members
+from isthmusd.framing.members import Members, read_members
 from isthmusd.framing.prefix import Found, find_string_member
 from isthmusd.pipeline.bodies import JSON
 from isthmusd.pipeline.bound import refuse_other_models
@@ -29,7 +29,15 @@ def named_model(headers: Headers, upload: Upload, principal: Principal) -> Found
     """
     if principal.grants.models is not None:
         return _surely_named(headers, upload, principal)
-    return find_string_member(upload.prefix, MEMBER) if JSON.fullmatch(_content_type(headers)) else None
+    if not JSON.fullmatch(_content_type(headers)):
+        return None
+    if upload.complete:
+        try:
+            # Some fifty times faster than a search.
+            return _named_in(read_members(upload.prefix))
+        except InvalidRequest:
+            pass  # all of it but the model is the provider's to refuse
+    return find_string_member(upload.prefix, MEMBER)
 
 
 def _surely_named(headers: Headers, upload: Upload, principal: Principal) -> Found:
@@ -37,12 +45,18 @@ def _surely_named(headers: Headers, upload: Upload, principal: Principal) -> Fou
     if not upload.complete or encoding != "identity" or not PLAIN_JSON.fullmatch(_content_type(headers)):
         raise _unnamed()
     members = read_members(upload.prefix)
-    try:
-        model = msgspec.json.decode(members.values.get(MEMBER, b""), type=str)
-    except msgspec.DecodeError:
-        raise _unnamed() from None
+    found = _named_in(members)
+    if found is None:
+        raise _unnamed()
     refuse_other_models(principal, members.spans)
-    return model, members.spans[MEMBER]
+    return found
+
+
+def _named_in(members: Members) -> Found | None:
+    try:
+        return msgspec.json.decode(members.values.get(MEMBER, b""), type=str), members.spans[MEMBER]
+    except msgspec.DecodeError:
+        return None
 
 
 def _content_type(headers: Headers) -> str:

@@ -90,6 +90,20 @@ def test_two_names_are_refused_for_everybody(body: bytes, grants: Grants) -> Non
     assert refusal.value.http_status == 400
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1,"a":2,"model":"m"}',
+        b'{"Input":1,"model":"m"}',
+        b'{"model":"m",}',
+        b'{"model":"m","x":"\xff"}',
+        b'{"model":"m"',
+    ],
+)
+def test_what_else_is_odd_in_a_body_is_the_providers_to_refuse(body: bytes) -> None:
+    assert found(body) == "m"
+
+
 @pytest.mark.parametrize("other", ["models", "fallbacks", "Models", "model_id"])
 def test_a_bound_callers_body_names_no_model_elsewhere(other: str) -> None:
     body = b'{"model":"m","%s":["x"]}' % other.encode()
