@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from isthmusd.edge.options import AdminAddress
 from isthmusd.settings import Settings
+from isthmusd.stores.provision import DATABASE
 from isthmusd.stores.urls import sqlite_path
 
 
@@ -29,7 +29,7 @@ def _parts(settings: Settings) -> Iterator[str]:
     yield f"gRPC reflection {'on' if settings.grpc.reflection else 'off'}"
     yield f"URLs of callers {'fetched' if settings.media is not None else 'not fetched'}"
     yield f"secret from {'the settings' if settings.secret else settings.data / 'secret'}"
-    yield f"store {_store(settings.store.url, settings.data)}"
+    yield f"store {place_of_store(settings)}"
 
 
 def _reach(address: AdminAddress) -> str:
@@ -37,15 +37,15 @@ def _reach(address: AdminAddress) -> str:
 
 
 def _served(yes: bool) -> str:
-    return "served with the gateway's provider keys" if yes else "refused"
+    return "served with the gateway's provider keys (not with auth.anonymous: false)" if yes else "refused"
 
 
 def _taken(yes: bool) -> str:
-    return "taken, for their own provider" if yes else "refused"
+    return "taken, for their own provider (not with auth.provider_keys: false)" if yes else "refused"
 
 
-def _store(url: str, data: Path) -> str:
-    """Name a store without the password that a URL may hold."""
-    if not url:
-        return str(data / "isthmus.db")
-    return str(sqlite_path(url) or "in Postgres")
+def place_of_store(settings: Settings) -> str:
+    """Name the store of a run without the password that a URL may hold."""
+    if not settings.store.url:
+        return str(settings.data / DATABASE)
+    return str(sqlite_path(settings.store.url) or "in Postgres")

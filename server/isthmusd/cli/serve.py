@@ -65,7 +65,7 @@ def serve(
         for warning in resolved.warnings:
             LOG.warning("%s", warning)
         # Once for all workers, and before any: they would race for the first secret and the schema.
-        asyncio.run(_run(provisioned(resolved), behind_envoy))
+        asyncio.run(_run(provisioned(resolved, told=LOG.info), behind_envoy))
     except (EdgeError, ProvisionError, settings.SettingsError) as error:
         fail(str(error))
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 from isthmusd import settings
+from isthmusd.cli.posture import place_of_store
+from isthmusd.cli.printing import tell
 from isthmusd.core.administration import MAX_LISTED
-from isthmusd.core.errors import GatewayError
+from isthmusd.core.errors import GatewayError, NotFound
 from isthmusd.stores.provision import ProvisionError, provision
 from isthmusd.stores.urls import UnusableStore
 
@@ -53,8 +55,11 @@ def opened(config: Path | None, data: Path | None) -> Generator[Store]:
     from isthmusd.stores.administration import StoreAdministration  # noqa: PLC0415 see above
     from isthmusd.stores.database import Database  # noqa: PLC0415 see above
 
+    where = ""
     try:
-        found = provisioned(load(config, os.environ, data))
+        read = load(config, os.environ, data)
+        where = place_of_store(read)
+        found = provisioned(read, told=tell)
         keyring = Keyring.parse(found.secret)
         with closing(Database(found.store)) as database:
             yield Store(
@@ -63,6 +68,8 @@ def opened(config: Path | None, data: Path | None) -> Generator[Store]:
                 database=database,
                 administration=StoreAdministration(database, keyring, found.token_issuer, SystemClock()),
             )
+    except NotFound as error:
+        fail(f"{error.message} (store: {where})")
     except GatewayError as error:
         fail(error.message)
     except (settings.SettingsError, ProvisionError, UnusableStore, WeakSecret) as error:
@@ -75,9 +82,13 @@ def load(config: Path | None, environ: Mapping[str, str], data: Path | None) -> 
     return settings.load(config, environ, {"data": data and str(data), "allow_public_anonymous": True})
 
 
-def provisioned(read: settings.Settings) -> settings.Settings:
-    """Find or make the secret and the store of a run. Raises ProvisionError."""
+def provisioned(read: settings.Settings, *, told: Callable[[str], None]) -> settings.Settings:
+    """Find or make the secret and the store of a run, and tell what was made. Raises ProvisionError."""
     made = provision(read.data, url=read.store.url or None, secret=read.secret or None)
+    if made.made:
+        # Whoever makes keys with other settings than the gateway's wonders why it knows none of them.
+        files = " and ".join(map(str, made.made))
+        told(f"made {files}, not there before; commands reach a gateway that has the same --data and store")
     return read.provisioned(secret=made.secret, instance=made.instance, store_url=made.url)
 
 

@@ -8,6 +8,7 @@ migrations lack.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import secrets
 import sqlite3
@@ -22,12 +23,12 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, event, exc, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, event, exc, exists, func, insert, inspect, or_, select, text
 
 from isthmusd.stores.database import WRITES, open_engine
 from isthmusd.stores.options import StoreOptions
 from isthmusd.stores.schema import MIGRATIONS, NUMBER_DIGITS, NewerStore, is_current, revisions
-from isthmusd.stores.tables import meta
+from isthmusd.stores.tables import keys, meta, provider_keys
 from isthmusd.stores.urls import UnusableStore, sqlite_url
 
 INSTANCE = "instance"
@@ -35,6 +36,16 @@ ADVISORY_LOCK = 0x6973_7468_6D75_7301
 """One migration at a time in a Postgres database. Chance chose no part of it: it spells the name."""
 CONNECT_S = 10.0
 SNAPSHOT_HEAD = "-- Made by `python -m isthmusd.stores.migrating --snapshot`; a test compares it with the migrations.\n"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """What `provision.py` asks of a store; told to it in JSON."""
+
+    instance: str
+    """The name of the installation."""
+    is_in_use: bool
+    """Whether something in it is of no use without the secret that made it."""
 
 
 class Foreign(Exception):
@@ -54,17 +65,17 @@ def main(arguments: Sequence[str]) -> int:
         _write_revision(asked.revision)
         return 0
     try:
-        instance = migrate(sys.stdin.read().strip())
+        migrated = migrate(sys.stdin.read().strip())
     except (UnusableStore, NewerStore, Foreign) as error:
         return _failed(str(error))
     except exc.DBAPIError as error:
         return _failed(f"the store cannot be brought up to date: {error.orig}")
-    sys.stdout.write(json.dumps({INSTANCE: instance}))
+    sys.stdout.write(json.dumps(dataclasses.asdict(migrated)))
     return 0
 
 
-def migrate(url: str) -> str:
-    """Bring a store to the newest schema, all or nothing, and give its instance id.
+def migrate(url: str) -> Migrated:
+    """Bring a store to the newest schema, all or nothing.
 
     Raises UnusableStore, NewerStore, Foreign, and SQLAlchemy's errors.
     """
@@ -73,7 +84,7 @@ def migrate(url: str) -> str:
         with _locked(engine) as connection:
             if not _is_current(connection):
                 _upgrade(connection)
-            return _instance(connection)
+            return Migrated(instance=_instance(connection), is_in_use=_is_in_use(connection))
     finally:
         engine.dispose()
 
@@ -132,6 +143,11 @@ def _instance(connection: Connection) -> str:
         found = new_instance()
         connection.execute(insert(meta).values(name=INSTANCE, value=found))
     return found
+
+
+def _is_in_use(connection: Connection) -> bool:
+    open_keys = exists().where(keys.c.revoked_at.is_(None))
+    return bool(connection.execute(select(or_(open_keys, exists().select_from(provider_keys)))).scalar_one())
 
 
 def new_instance() -> str:

@@ -33,6 +33,8 @@ BUSY_S = 10.0
 MIGRATING = (sys.executable, "-P", "-m", "isthmusd.stores.migrating")
 """`-P`: the directory where somebody starts a gateway is no place to load code from."""
 INSTANCE = "SELECT value FROM meta WHERE name = 'instance'"
+IN_USE = "SELECT EXISTS (SELECT 1 FROM keys WHERE revoked_at IS NULL) OR EXISTS (SELECT 1 FROM provider_keys)"
+"""Whether something in a store is of no use without the secret that made it."""
 SET_INSTANCE = "INSERT INTO meta (name, value) VALUES ('instance', ?) ON CONFLICT DO NOTHING"
 
 
@@ -50,6 +52,17 @@ class Provisioned:
     """The master secrets, as `Keyring.parse` reads them."""
     instance: str
     """The name of the installation: all nodes of one store have the same."""
+    made: tuple[Path, ...] = field(default=(), compare=False)
+    """The files that were not there before: the secret, the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A store, as it was found or made."""
+
+    instance: str
+    is_in_use: bool
+    made: tuple[Path, ...] = ()
 
 
 def provision(data: Path, *, url: str | None, secret: str | None) -> Provisioned:
@@ -59,12 +72,20 @@ def provision(data: Path, *, url: str | None, secret: str | None) -> Provisioned
     """
     try:
         data.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        with _locked(data) as folder:
-            found = secret or _secret(data / SECRET, folder)
-        Keyring.parse(found)
+        file = data / SECRET
+        found = secret or (_read_secret(file) if file.exists() else None)
+        if found is not None:
+            Keyring.parse(found)
         where = checked_url(url or sqlite_url(data / DATABASE))
         path = sqlite_path(where)
-        instance = _migrated(where) if path is None else _file(path, where)
+        store = _migrated(where) if path is None else _file(path, where)
+        made = store.made
+        if found is None:
+            with _locked(data) as folder:
+                if not file.exists():
+                    _make_secret(file, folder, store)
+                    made = (file, *made)
+                found = _read_secret(file)
     except (UnusableStore, WeakSecret, NewerStore) as error:
         raise ProvisionError(str(error)) from error
     except OSError as error:
@@ -74,7 +95,7 @@ def provision(data: Path, *, url: str | None, secret: str | None) -> Provisioned
         ) from error
     except sqlite3.Error as error:
         raise ProvisionError(f"the store cannot be opened: {error}") from error
-    return Provisioned(url=where, secret=found, instance=instance)
+    return Provisioned(url=where, secret=found, instance=store.instance, made=made)
 
 
 @contextmanager
@@ -88,14 +109,18 @@ def _locked(folder: Path) -> Generator[int]:
         os.close(held)
 
 
-def _secret(path: Path, folder: int) -> str:
-    if not path.exists():
-        made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        _write_private(made, f"{secrets.token_urlsafe(SECRET_BYTES)}\n".encode())
-        # Whole or not at all, and on the disk before anything is sealed by it.
-        made.rename(path)
-        os.fsync(folder)
-    return _read_secret(path)
+def _make_secret(path: Path, folder: int, store: _Opened) -> None:
+    if store.is_in_use:
+        # A node with a secret of its own would start, and refuse all keys of the others.
+        raise ProvisionError(
+            f"the store has keys already, and there is no secret here: give this node the one that made them, by "
+            f"ISTHMUS_SECRET or as {path}; if it is lost, put another there (openssl rand -base64 48) and make new keys"
+        )
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    _write_private(made, f"{secrets.token_urlsafe(SECRET_BYTES)}\n".encode())
+    # Whole or not at all, and on the disk before anything is sealed by it.
+    made.rename(path)
+    os.fsync(folder)
 
 
 def _read_secret(path: Path) -> str:
@@ -116,11 +141,12 @@ def _write_private(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _file(path: Path, url: str) -> str:
-    """Make or migrate a store in a SQLite file; gives its instance id."""
+def _file(path: Path, url: str) -> _Opened:
+    """Make or migrate a store in a SQLite file."""
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with _locked(path.parent):
-        if not path.exists():
+        made = () if path.exists() else (path,)
+        if made:
             _write_private(path, b"")
         with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -132,7 +158,8 @@ def _file(path: Path, url: str) -> str:
                 raise ProvisionError(f"{path} is not a store of this gateway; name another file")
             if is_current(_only(connection, "SELECT version_num FROM alembic_version")):
                 connection.execute(SET_INSTANCE, (secrets.token_hex(8),))
-                return _only(connection, INSTANCE)
+                in_use = bool(connection.execute(IN_USE).fetchone()[0])
+                return _Opened(instance=_only(connection, INSTANCE), is_in_use=in_use, made=made)
         return _migrated(url)
 
 
@@ -143,10 +170,10 @@ def _only(connection: sqlite3.Connection, query: str) -> str:
     return row[0]
 
 
-def _migrated(url: str) -> str:
-    """Have another process bring a store to the newest schema; gives its instance id."""
+def _migrated(url: str) -> _Opened:
+    """Have another process bring a store to the newest schema."""
     done = subprocess.run(MIGRATING, input=url, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         raise ProvisionError(said[-1] if said else "the store's migration was killed; start again")
-    return json.loads(done.stdout)["instance"]
+    return _Opened(**json.loads(done.stdout))

@@ -9,6 +9,8 @@ from urllib.parse import quote, unquote
 
 SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)")
 POSTGRES = re.compile(r"(?P<scheme>postgres|postgresql)(?:\+psycopg)?://(?P<rest>.*)", re.DOTALL)
+SERVERS = re.compile(r"(?:[^@]*@)?(?:(?:\[[0-9A-Fa-f:.]*\]|[^@:\[\]]*)(?::\d*)?)(?:,[^@]*)?")
+"""Of a Postgres URL, before the path: who, and where. What is wrong here may be a part of a password."""
 FORMS = "sqlite:////PATH/isthmus.db or postgresql://USER:PASSWORD@HOST/NAME"
 
 
@@ -40,6 +42,12 @@ def checked_url(url: str) -> str:
     found = POSTGRES.fullmatch(url)
     if found is None:
         raise UnusableStore(f"the store's URL must be of the form {FORMS}")
+    authority = re.split("[/?#]", found["rest"], maxsplit=1)[0]
+    if "@" in found["rest"][len(authority) :] or SERVERS.fullmatch(authority) is None:
+        raise UnusableStore(
+            f"the store's URL is not of the form {FORMS}; in its password write %40 for @, %2F for /, %3A for :, %23 "
+            "for #, %3F for ? and %25 for %, or give the password by PGPASSWORD"
+        )
     if find_spec("psycopg") is None:
         raise UnusableStore("a store in Postgres needs a driver: pip install 'isthmus-gateway[postgres]'")
     return f"postgresql+psycopg://{found['rest']}"

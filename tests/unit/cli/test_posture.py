@@ -17,8 +17,8 @@ def test_r26_start_lists_every_open_surface() -> None:
     assert said() == [
         "callers at 127.0.0.1:8080 (this machine only)",
         "operators at 127.0.0.1:9090 (this machine only): metrics to everybody, administration to keys of role admin",
-        "calls without a key served with the gateway's provider keys",
-        "providers' own keys taken, for their own provider",
+        "calls without a key served with the gateway's provider keys (not with auth.anonymous: false)",
+        "providers' own keys taken, for their own provider (not with auth.provider_keys: false)",
         "identity tokens of nobody",
         "other tokens judged by nobody",
         "web pages of nobody",

@@ -27,6 +27,20 @@ def test_place_of_the_data_may_be_an_option(isthmus: Isthmus) -> None:
     assert [each["id"] for each in isthmus.gives("tenants", "list", "--data", elsewhere)] == ["acme"]
 
 
+def test_what_a_command_makes_is_told_once(isthmus: Isthmus) -> None:
+    first = isthmus.does("tenants", "list").stderr
+
+    assert f"made {isthmus.data}/secret and {isthmus.data}/isthmus.db" in first
+    assert "the same --data and store" in first
+    assert isthmus.does("tenants", "list").stderr == ""
+
+
+def test_what_is_not_there_is_told_with_the_store_that_lacks_it(isthmus: Isthmus) -> None:
+    isthmus.does("tenants", "list")
+
+    assert f"no tenant of this id (store: {isthmus.data}/isthmus.db)" in isthmus.refuses("tenants", "show", "nobody")
+
+
 def test_commands_see_what_others_did_to_a_store_that_is_named(isthmus: Isthmus) -> None:
     url = f"sqlite:///{isthmus.data}/named.db"
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from isthmusd.core.keyring import Keyring
+from isthmusd.core.tenants import ProviderKey
 from isthmusd.stores.provision import Provisioned, ProvisionError, provision
 from isthmusd.stores.schema import NewerStore, is_current, revisions
-from isthmusd.stores.urls import sqlite_url
+from isthmusd.stores.urls import checked_url, sqlite_url
 
 from tests.fakes.callers import SECRET
 from tests.fakes.postgres import Postgres
@@ -84,6 +85,66 @@ def test_a_secret_that_is_given_is_kept_nowhere(tmp_path: Path) -> None:
 
     assert made.secret == SECRET
     assert [path.name for path in tmp_path.iterdir()] == ["isthmus.db"]
+
+
+@pytest.mark.parametrize("held", ["keys", "provider keys"])
+def test_a_store_in_use_is_not_given_another_secret(tmp_path: Path, held: str) -> None:
+    url = provision(tmp_path / "first", url=None, secret=None).url
+    with administered(url) as world:
+        world.tenant()
+        if held == "keys":
+            world.key()
+        else:
+            world.desk.set_provider_key("acme", ProviderKey(provider="openai", secret="sk-x"))
+
+    with pytest.raises(ProvisionError, match="ISTHMUS_SECRET"):
+        provision(tmp_path / "second", url=url, secret=None)
+
+    assert not (tmp_path / "second" / "secret").exists()
+    assert provision(tmp_path / "second", url=url, secret=SECRET).secret == SECRET
+
+
+def test_a_node_without_the_secret_of_the_others_does_not_start(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.url(postgres.database())
+    with administered(provision(tmp_path / "first", url=url, secret=SECRET).url) as world:
+        world.tenant()
+        assert provision(tmp_path / "second", url=url, secret=None).secret
+        world.key()
+
+    with pytest.raises(ProvisionError, match="ISTHMUS_SECRET"):
+        provision(tmp_path / "third", url=url, secret=None)
+
+
+def test_what_was_made_is_told(tmp_path: Path) -> None:
+    assert provision(tmp_path, url=None, secret=None).made == (tmp_path / "secret", tmp_path / "isthmus.db")
+    assert provision(tmp_path, url=None, secret=None).made == ()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["u:p@ss@host/db", "u:pa/ss@host/db", "u:pa?ss@host/db", "u:pa#ss@host/db", "u:pass@host:pass/db", "u:pass@a:b/db"],
+)
+def test_r12_a_url_that_would_be_misread_is_refused_with_the_way_to_write_it(tmp_path: Path, rest: str) -> None:
+    with pytest.raises(ProvisionError, match="%40 for @") as caught:
+        provision(tmp_path, url=f"postgresql://{rest}", secret=SECRET)
+
+    assert "ss" not in str(caught.value).replace("password", "").replace("PASSWORD", "")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "u:p%40ss@host:5432/db",
+        "host/db",
+        "u@/db?host=/run/pg",
+        "/db",
+        "u:p@[::1]:5432/db",
+        "u@one:1,two:2/db",
+        "u:p:q@h/db",
+    ],
+)
+def test_urls_of_servers_are_taken(rest: str) -> None:
+    assert checked_url(f"postgresql://{rest}") == f"postgresql+psycopg://{rest}"
 
 
 def test_several_secrets_may_stand_in_the_file(tmp_path: Path) -> None:
