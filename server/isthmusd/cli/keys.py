@@ -16,7 +16,19 @@ from isthmusd.core.tenants import ForwardGrant, GatewayKey, Grants, Role
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of this gateway.")
 
-KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key, as `list` shows it; never its token.")]
+
+def _named(key_id: str) -> str:
+    """Take a key's id. Raises BadParameter for a token: by now it is in the shell's history."""
+    from isthmusd.core.tokens import KEY_PREFIX  # noqa: PLC0415 it loads cryptography, which `isthmus serve` need not
+
+    if key_id.startswith(KEY_PREFIX):
+        raise typer.BadParameter("this is a key's token; name the key by its id, as `isthmus keys list` shows it")
+    return key_id
+
+
+KeyId = Annotated[
+    str, typer.Argument(parser=_named, metavar="ID", help="The key, as `list` shows it; never its token.")
+]
 OfTenant = Annotated[str | None, typer.Option(metavar="TENANT", help="Only this tenant's.")]
 
 
@@ -65,7 +77,11 @@ def create(
     )
     with opened(config, data) as store:
         issued = store.administration.create_key(wish)
+        may = store.administration.tenant(tenant).grants.models
     _hand_out(issued, json)
+    beyond = () if may is None else sorted((issued.key.grants.models or frozenset()) - may)
+    if beyond:
+        tell(f"warning: tenant {tenant} may not use {', '.join(beyond)}, so neither may this key")
 
 
 @keys.command("list")

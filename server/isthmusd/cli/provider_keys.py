@@ -18,6 +18,8 @@ from isthmusd.core.tenants import ProviderKey
 from isthmusd.providers.catalog import CATALOG, configured
 from isthmusd.providers.errors import nearest
 
+QUOTES = "'\"`"
+
 provider_keys = typer.Typer(no_args_is_help=True, help="A tenant's own credentials at providers.")
 
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant.")]
@@ -95,6 +97,8 @@ def _secret(variable: str | None, file: Path | None) -> str:
     secret = secret.strip()
     if not secret:
         raise typer.BadParameter(f"{source} holds no secret; pipe it in, or say --from-env or --from-file")
+    if secret[0] in QUOTES or secret[-1] in QUOTES:
+        raise typer.BadParameter(f"{source} holds quotation marks; give the secret without them")
     if not secret.isascii() or not secret.isprintable() or " " in secret:
         raise typer.BadParameter(f"{source} holds more than a secret: a space, a line break or another character")
     return secret
@@ -103,8 +107,10 @@ def _secret(variable: str | None, file: Path | None) -> str:
 def _text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error}") from None
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} cannot be read: it holds no text") from None
 
 
 def _typed() -> str:

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from isthmusd.cli.printing import print_json, print_table, report
+from isthmusd.cli.printing import print_json, print_table, report, tell
 from isthmusd.cli.store import Config, Data, Json, opened
 from isthmusd.core.administration import Subject
+from isthmusd.core.issuers import VERIFIER
+from isthmusd.settings.errors import nearest
 
 subjects = typer.Typer(no_args_is_help=True, help="Identities that are a tenant's.")
 
@@ -34,9 +36,14 @@ def set_(
 ) -> None:
     """Put an identity to a tenant; it leaves the one that it was put to before."""
     with opened(config, data) as store:
+        believed = [each.rules.issuer for each in store.settings.issuers]
+        if store.settings.hook is not None:
+            believed.append(VERIFIER)
         store.administration.set_subject(Subject(issuer=issuer, subject=subject, tenant=tenant_id))
     done = {"tenant": tenant_id, "issuer": issuer, "subject": subject}
     report(done, f"{subject} of {issuer} is of tenant {tenant_id} now", json=json)
+    if issuer not in believed:
+        tell(f"warning: these settings name no issuer {issuer}, {nearest(issuer, believed) if believed else 'nor any'}")
 
 
 @subjects.command("list")

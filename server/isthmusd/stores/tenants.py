@@ -19,11 +19,11 @@ from isthmusd.stores.news import ChangeKind, subject_name
 from isthmusd.stores.rows import grant_columns, open_provider_key, read_tenant, read_tenants, seal_provider_key
 from isthmusd.stores.tables import projects, provider_keys, subjects, tenants
 from isthmusd.stores.wishes import (
-    SECRET_BYTES,
     checked_calls,
     checked_grants,
     checked_limit,
     checked_place,
+    checked_secret,
     checked_tenant,
     checked_text,
     is_storable,
@@ -92,7 +92,7 @@ class Tenants:
         checked_name("provider", key.provider)
         if key.name is not None:
             checked_name("name", key.name)
-        checked_text("secret", key.secret, least=1, most=SECRET_BYTES)
+        checked_secret(key.secret)
         sealed = seal_provider_key(self._keyring, tenant_id, key)
         same = _same_key(tenant_id, key)
         last = select(func.max(provider_keys.c.place)).where(*same[:2])

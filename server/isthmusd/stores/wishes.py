@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from isthmusd.core.administration import MAX_LISTED, RESERVED, checked_name
 from isthmusd.core.errors import InvalidRequest
 from isthmusd.core.tenants import Grants
+from isthmusd.core.tokens import KEY_PREFIX
 
 TEXT_BYTES = 1024
 """Of a text that is part of an index; databases take not much more."""
@@ -40,6 +41,14 @@ def checked_text(kind: str, text: str, *, most: int = TEXT_BYTES, least: int = 0
     if not is_storable(text) or not least <= len(text.encode()) <= most:
         raise InvalidRequest(f"the {kind} must be text of {least} to {most} bytes, without NUL", param=kind)
     return text
+
+
+def checked_secret(secret: str) -> str:
+    """Give a provider's key that may be stored. Raises InvalidRequest, which does not repeat it."""
+    if secret.startswith(KEY_PREFIX):
+        # It would be sent to the provider.
+        raise InvalidRequest("this is a key of the gateway itself; give one that the provider issued", param="secret")
+    return checked_text("secret", secret, least=1, most=SECRET_BYTES)
 
 
 def checked_grants(grants: Grants) -> Grants:

@@ -38,6 +38,24 @@ def test_r16_token_is_alone_on_stdout_and_nowhere_again(with_tenant: Isthmus) ->
     assert not any(signature.encode() in content for content in kept)
 
 
+def test_a_token_names_no_key(with_tenant: Isthmus) -> None:
+    token = with_tenant.does("keys", "create", "--tenant", "acme").stdout.strip()
+
+    said = with_tenant.refuses("keys", "revoke", token)
+
+    assert "name the key by its id" in said
+    assert token not in said
+
+
+def test_models_that_the_tenant_may_not_use_are_told(with_tenant: Isthmus) -> None:
+    with_tenant.does("tenants", "update", "acme", "--model", "fast")
+
+    made = with_tenant.does("keys", "create", "--tenant", "acme", "--model", "fats", "--model", "fast")
+
+    assert "tenant acme may not use fats, so neither may this key" in made.stderr
+    assert made.stdout.startswith("isk_")
+
+
 def test_programs_get_token_and_key_together(with_tenant: Isthmus) -> None:
     made = with_tenant.gives(
         *("keys", "create", "--tenant", "acme", "--name", "ci", "--model", "fast", "--project", "web"),

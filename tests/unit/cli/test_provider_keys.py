@@ -84,8 +84,14 @@ def test_r11_secret_is_in_no_output_and_in_no_file(with_tenant: Isthmus) -> None
         (("nobody", "openai"), SECRET, "no tenant"),
         (("acme", "openai"), "", "standard input holds no secret; pipe it in"),
         (("acme", "openai"), "two words", "holds more than a secret"),
+        (("acme", "openai"), f'"{SECRET}"\n', "holds quotation marks"),
+        (("acme", "openai"), "isk_abc", "a key of the gateway itself"),
         (("acme", "openai", "--from-env", "UNSET"), SECRET, "variable UNSET holds no secret"),
-        (("acme", "openai", "--from-file", "/no/such/file"), SECRET, "/no/such/file cannot be read"),
+        (
+            ("acme", "openai", "--from-file", "/no/such/file"),
+            SECRET,
+            "/no/such/file cannot be read: No such file or directory",
+        ),
         (("acme", "openai", "--from-env", "A", "--from-file", "b"), SECRET, "give one of them"),
     ],
 )

@@ -160,3 +160,17 @@ def test_store_that_cannot_be_used_ends_a_command(isthmus: Isthmus) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("isthmus: ")
     assert "hidden" not in result.stderr
+
+
+def test_an_issuer_that_the_settings_do_not_name_is_told(isthmus: Isthmus) -> None:
+    isthmus.does("tenants", "create", "acme")
+    known = {"ISTHMUS_AUTH_FIREBASE_PROJECT": "my-app"}
+    right = "https://securetoken.google.com/my-app"
+    put = ("tenants", "subjects", "set", "acme", "--subject", "u1", "--issuer")
+
+    wrong = isthmus.run(*put, f"{right}/", environ=known)
+
+    assert f"did you mean {right}?" in wrong.stderr
+    assert wrong.exit_code == 0
+    assert "warning" not in isthmus.run(*put, right, environ=known).stderr
+    assert "nor any" in isthmus.does(*put, right).stderr
