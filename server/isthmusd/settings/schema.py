@@ -19,6 +19,8 @@ Raw = dict[str, Any]
 """A map as YAML or JSON gives it."""
 
 MAPS = (dict, Mapping)
+WORDS = {"bool": "true or false", "float": "a number", "int": "a whole number", "str": "text", "array": "a list"}
+"""msgspec's names of types in the words of people."""
 
 
 def build(kind: Any, raw: object, path: str = "") -> Any:
@@ -99,5 +101,7 @@ def _complaint(kind: Any, error: str) -> str:
     for choice in (kind, *get_args(kind)):
         if isinstance(choice, EnumMeta):
             text = f"expected one of {', '.join(cast('type[StrEnum]', choice))}"
-    text = text.replace("`", "")
+    text = text.replace("`", "").replace("Expected", "expected")
+    for written, meant in WORDS.items():
+        text = text.replace(f"expected {written},", f"expected {meant},")
     return f"{at.removesuffix('`')}: {text[:1].lower()}{text[1:]}"

@@ -197,7 +197,7 @@ def test_written_credential_keeps_those_of_the_environment_out(
             "providers.bedrock.aws.acces_key_id: unknown key; did you mean providers.bedrock.aws.access_key_id?",
         ),
         ("providers: {bedrock: {aws: yes}}", "providers.bedrock.aws: expected a map, got bool"),
-        ("providers: {bedrock: {params: {region: 3}}}", "providers.bedrock.params.region: expected str, got int"),
+        ("providers: {bedrock: {params: {region: 3}}}", "providers.bedrock.params.region: expected text, got int"),
         ("providers: {azure: {entra: {tenant_id: t}}}", "providers.azure.entra: needs tenant_id, client_id and"),
         ("providers: {vertex: {google: {service_account: file:none.json}}}", "cannot be read"),
     ],
