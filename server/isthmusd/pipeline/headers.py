@@ -52,6 +52,7 @@ FORWARD_STOPS = HOP_BY_HOP | {
     "x-client-ip",
     "true-client-ip",
     "x-request-id",
+    "x-http-code",
     "origin",
     "referer",
     "expect",
@@ -109,7 +110,7 @@ def stops_here(name: str) -> bool:
 
 def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:
     """Choose the caller's headers that Forward sends on: all but those that belong to this hop or name secrets."""
-    of_this_hop = _named_by_connection(headers)
+    of_this_hop = named_by_connection(headers)
     return tuple(
         (name, value)
         for name, values in headers.items()
@@ -146,7 +147,7 @@ def request_id_in(headers: Headers) -> str | None:
 
 def returned_by_forward(headers: Headers) -> Pairs:
     """Choose a target's headers that Forward returns. A provider's request id stays under its own name."""
-    of_this_hop = FORWARD_REPLY_STOPS | _named_by_connection(headers)
+    of_this_hop = FORWARD_REPLY_STOPS | named_by_connection(headers)
     return tuple(
         (name, printable(value))
         for name, values in headers.items()
@@ -183,6 +184,6 @@ def printable(value: str) -> str:
     return quote(value.encode("utf-8", "surrogateescape"), safe=PRINTABLE).strip()
 
 
-def _named_by_connection(headers: Headers) -> frozenset[str]:
+def named_by_connection(headers: Headers) -> frozenset[str]:
     """Give the headers that a peer declares to be of its hop only: RFC 9110, section 7.6.1."""
     return frozenset(name.strip().lower() for value in headers.get("connection", ()) for name in value.split(","))

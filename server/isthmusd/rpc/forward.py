@@ -14,7 +14,7 @@ from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.isthmus.usage import encode_usage
 from isthmusd.pipeline.carrying import Forwarded
 from isthmusd.pipeline.forward import forward
-from isthmusd.pipeline.headers import stops_here
+from isthmusd.pipeline.headers import named_by_connection, stops_here
 from isthmusd.pipeline.record import recording
 from isthmusd.rpc.call import Context, whole_body
 from isthmusd.rpc.typed import TypedCalls, answering, request_metadata
@@ -78,7 +78,8 @@ def _addressed(arrival: Arrival, head: forward_pb2.ForwardRequestHead) -> Arriva
     """Headers of the head are the forwarded ones; those of the call itself say who is asking."""
     sent = collect_headers((header.name, header.value) for header in head.headers)
     headers = {name: values for name, values in arrival.headers.items() if stops_here(name)}
-    headers |= {name: values for name, values in sent.items() if not stops_here(name)}
+    of_that_hop = named_by_connection(sent)
+    headers |= {name: values for name, values in sent.items() if not stops_here(name) and name not in of_that_hop}
     return replace(arrival, method=head.method.upper(), path=head.path, headers=headers)
 
 

@@ -61,6 +61,7 @@ OF_THE_WAY = (
     "x-original-host",
     "x-original-url",
     "x-rewrite-url",
+    "x-http-code",
     "sec-ch-ua",
     "cf-ray",
     "x-amznbedrock-x",
