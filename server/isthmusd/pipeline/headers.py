@@ -43,13 +43,18 @@ FORWARD_STOPS = HOP_BY_HOP | {
     "x-amz-security-token",
     "host",
     "x-host",
-    "x-original-host",
-    "x-original-url",
     "x-rewrite-url",
+    "x-script-name",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
     "content-length",
     "forwarded",
     "x-real-ip",
     "x-client-ip",
+    "x-cluster-client-ip",
+    "x-remote-addr",
+    "x-remote-ip",
     "true-client-ip",
     "x-request-id",
     "x-http-code",
@@ -58,8 +63,16 @@ FORWARD_STOPS = HOP_BY_HOP | {
     "expect",
 }
 """Secrets, what is of this hop, who calls from where, and what some servers take for another host or path."""
-FORWARD_STOPS_PREFIXES = ("x-forwarded-", "sec-", "cf-", "x-amzn", "x-bt-", "x-isthmus-", "x-envoy-", "grpc-", ":")
-FORWARD_STOPS_SUFFIXES = ("-bin", "-api-key")
+SIGNED_IN_PREFIXES = (
+    *("x-auth-request-", "x-goog-iap-", "x-goog-authenticated-", "x-ms-token-", "x-ms-client-principal"),
+    *("x-pomerium-", "x-authentik-", "tailscale-user-", "remote-user"),
+)
+"""Who somebody is, or a token of his, as proxies before us say it of people whom they signed in."""
+FORWARD_STOPS_PREFIXES = (
+    *("x-forwarded-", "sec-", "cf-", "x-amzn", "x-bt-", "x-isthmus-", "x-envoy-", "grpc-", ":"),
+    *SIGNED_IN_PREFIXES,
+)
+FORWARD_STOPS_SUFFIXES = ("-bin", "-api-key", "-access-token", "-id-token", "-jwt-assertion", "-subscription-key")
 
 REPLY_KEEPS = frozenset({"retry-after", "retry-after-ms", "deprecation", "sunset", "warning", "server-timing"})
 REPLY_KEEPS_PREFIXES = ("openai-", "anthropic-", "x-ratelimit-", "x-groq-", "x-should-retry")
@@ -105,6 +118,8 @@ def sent_to_model(headers: Headers, *, callers_own_key: bool) -> Pairs:
 
 def stops_here(name: str) -> bool:
     """Tell whether a caller's header is for the gateway or its hop, never for a provider."""
+    # Behind many servers, CGI's heirs, nobody can tell an underscore from a dash.
+    name = name.replace("_", "-")
     return name in FORWARD_STOPS or name.startswith(FORWARD_STOPS_PREFIXES) or name.endswith(FORWARD_STOPS_SUFFIXES)
 
 
@@ -114,7 +129,9 @@ def sent_by_forward(headers: Headers, *, callers_own_key: bool) -> Pairs:
     return tuple(
         (name, value)
         for name, values in headers.items()
-        if not stops_here(name) and name not in of_this_hop and (callers_own_key or name not in CALLERS_ACCOUNT)
+        if not stops_here(name)
+        and name not in of_this_hop
+        and (callers_own_key or name.replace("_", "-") not in CALLERS_ACCOUNT)
         for value in values
     )
 
