@@ -32,16 +32,25 @@ def read_generation(connection: Connection) -> int:
     return connection.execute(select(generation.c.value)).scalar_one()
 
 
-def changes_since(connection: Connection, known: int) -> Changes:
-    """Give the changes after the generation that is known."""
-    latest = read_generation(connection)
+def changes_since(connection: Connection, known: int | None, mark: float | None = None) -> Changes:
+    """Give the changes after the generation that is known, with its mark; None: nothing is."""
+    latest, at = connection.execute(
+        select(generation.c.value, changes.c.at).select_from(
+            generation.outerjoin(changes, changes.c.generation == generation.c.value)
+        )
+    ).one()
+    if known is None:
+        return Changes(latest, None, at)
     if latest == known:
-        return Changes(latest, ())
+        return Changes(latest, () if mark is None or mark == at else None, at)
     rows = connection.execute(
-        select(changes.c.kind, changes.c.subject)
-        .where(changes.c.generation > known, changes.c.generation <= latest)
+        select(changes.c.generation, changes.c.kind, changes.c.subject, changes.c.at)
+        .where(changes.c.generation >= known, changes.c.generation <= latest)
         .order_by(changes.c.generation)
     ).all()
+    new = [row for row in rows if row.generation > known]
     # Numbers without gaps: fewer rows than numbers means that some were pruned (or that the store is another one).
-    complete = len(rows) == latest - known
-    return Changes(latest, tuple(Change(ChangeKind(row.kind), row.subject) for row in rows) if complete else None)
+    complete = len(new) == latest - known
+    same = mark is None or any(row.generation == known and row.at == mark for row in rows)
+    told = tuple(Change(ChangeKind(row.kind), row.subject) for row in new) if complete and same else None
+    return Changes(latest, told, at)

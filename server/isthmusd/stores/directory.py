@@ -81,6 +81,7 @@ class CachedDirectory:
         """Whether the last question of the watch was not answered, which the log knows."""
         self._closed = False
         self._generation: int | None = None
+        self._mark: float | None = None
         self._until = -math.inf
         """How long what is remembered counts, on the monotonic clock."""
 
@@ -205,7 +206,7 @@ class CachedDirectory:
         if not self._asked.is_set():
             await self._watch_asking.run(self._load)
         at = self._clock.monotonic()
-        news = await self._watch_asking.ask(partial(self._news, self._generation))
+        news = await self._watch_asking.ask(partial(self._news, self._generation, self._mark))
         if news.changes is None:
             for kind in self._kinds.values():
                 kind.forget_all()
@@ -214,7 +215,7 @@ class CachedDirectory:
                 self._kinds[change.kind].forget(change.subject, news.generation)
         if self._away:
             LOG.warning("the store answers again")
-        self._generation = news.generation
+        self._generation, self._mark = news.generation, news.mark
         self._until = at + self._options.stale_s
         self._answers, self._away = True, False
 
@@ -224,11 +225,11 @@ class CachedDirectory:
         import_module("isthmusd.stores.changes")
         import_module("isthmusd.stores.rows")
 
-    def _news(self, known: int | None) -> Changes:
-        from isthmusd.stores.changes import changes_since, read_generation  # noqa: PLC0415 loads SQLAlchemy
+    def _news(self, known: int | None, mark: float | None) -> Changes:
+        from isthmusd.stores.changes import changes_since  # noqa: PLC0415 loads SQLAlchemy
 
         with self._database.reading() as connection:
-            return Changes(read_generation(connection), None) if known is None else changes_since(connection, known)
+            return changes_since(connection, known, mark)
 
     def _lost(self, error: Exception | None) -> None:
         if not self._away:

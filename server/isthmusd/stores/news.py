@@ -30,6 +30,8 @@ class Changes:
     """To ask from the next time."""
     changes: Sequence[Change] | None
     """None: more than is still known."""
+    mark: float | None = None
+    """When the last change was made. The same number with another mark is of another history: a backup's, gone on."""
 
 
 def subject_name(issuer: str, subject: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from isthmusd.core.errors import Unavailable
 from isthmusd.stores.changes import announce, changes_since, read_generation
 from isthmusd.stores.database import Database
-from isthmusd.stores.news import Change, ChangeKind
+from isthmusd.stores.news import Change, ChangeKind, Changes
 from isthmusd.stores.options import StoreOptions
 from isthmusd.stores.tables import changes, meta
 from isthmusd.stores.urls import UnusableStore, sqlite_url
@@ -105,6 +105,23 @@ def test_who_was_away_for_long_is_told_to_forget_everything(database: Database) 
 def test_a_reader_of_another_store_is_told_to_forget_everything(database: Database) -> None:
     with database.reading() as connection:
         assert changes_since(connection, 7).changes is None
+
+
+def test_a_mark_tells_histories_of_the_same_numbers_apart(database: Database) -> None:
+    for subject in ("a", "b"):
+        with database.writing() as connection:
+            announce(connection, ChangeKind.KEY, subject)
+
+    with database.reading() as connection:
+        first = connection.execute(select(changes.c.at).where(changes.c.generation == 1)).scalar_one()
+        told = changes_since(connection, 1, first)
+        assert told.changes == (Change(ChangeKind.KEY, "b"),)
+        assert told.mark is not None
+        assert changes_since(connection, 2, told.mark).changes == ()
+        assert changes_since(connection, None) == Changes(2, None, told.mark)
+        # Nobody says what was in another history.
+        assert changes_since(connection, 1, first + 1).changes is None
+        assert changes_since(connection, 2, told.mark + 1).changes is None
 
 
 def test_writers_at_once_lose_no_change(database: Database) -> None:

@@ -12,10 +12,11 @@ from dataclasses import replace
 import pytest
 from isthmusd.core.errors import Unavailable
 from isthmusd.core.tenants import ForwardGrant, ProviderKey
+from isthmusd.stores.changes import read_generation
 from isthmusd.stores.credentials import StoredCredentials
 from isthmusd.stores.directory import CachedDirectory
-from isthmusd.stores.tables import changes, generation
-from sqlalchemy import delete, update
+from isthmusd.stores.tables import changes, generation, keys
+from sqlalchemy import delete, insert, select, update
 
 from tests.unit.stores.remembering import POLL_S, TENANT, World, credential, opened, statements
 
@@ -181,6 +182,28 @@ async def test_a_revoked_credential_is_known_to_be(world: World) -> None:
         await polled(directory, world)
 
         assert await directory.credential("tmp-1") == credential("tmp-1", revoked_at=7.0)
+
+
+@pytest.mark.parametrize("later", [0, 1])
+async def test_r28_a_backup_that_went_on_to_the_same_number_is_another_history(world: World, later: int) -> None:
+    world.add_key("isk-1")
+    with world.database.reading() as connection:
+        number, rows = read_generation(connection), connection.execute(select(changes)).mappings().all()
+
+    async with world.directory() as directory:
+        assert await directory.key("isk-1") is not None
+        # What was done to the backup: a key was taken back, and told under a number that was told before.
+        with world.database.writing() as connection:
+            connection.execute(delete(changes))
+            connection.execute(update(generation).values(value=number + later))
+            for row in [dict(each) for each in rows] + [{**rows[-1], "generation": number + 1, "subject": "x"}][:later]:
+                connection.execute(insert(changes).values({**row, "at": row["at"] + 1}))
+            connection.execute(update(keys).values(revoked_at=5.0))
+        await polled(directory, world)
+
+        found = await directory.key("isk-1")
+    assert found is not None
+    assert found.revoked_at == 5.0
 
 
 @pytest.mark.parametrize("happened", ["pruned", "restored"])
