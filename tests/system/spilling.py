@@ -39,6 +39,7 @@ COOKIE = "canary-in-a-cookie"
 ASKED = "canary-in-what-was-asked"
 ANSWERED = "canary-in-what-was-answered"
 QUERIED = "canary-in-a-query"
+ENVIRON = "canary-in-the-environment"
 ORGANIZATION = "org-Canary0123456789"
 
 Spill = Callable[[str, str], Answer]
@@ -133,7 +134,7 @@ def spilling(folder: Path) -> Iterator[Spilled]:
             },
             "log": {"level": "debug"},
         }
-        environment = {"TMPDIR": str(temporary)}
+        environment = {"TMPDIR": str(temporary), "MISTRAL_API_KEY": ENVIRON}
         with running_gateway(config, 2, environment) as gateway:
             spilled = Spilled(
                 gateway=gateway,
@@ -163,6 +164,7 @@ def _never_sent(office: Office) -> dict[str, bytes]:
         "asked": ASKED,
         "answered": ANSWERED,
         "queried": QUERIED,
+        "environment": ENVIRON,
         "private half": str(private["d"]),
         "prime": str(private["p"]),
         **{f"master {place}": each for place, each in enumerate(office.secret.split())},

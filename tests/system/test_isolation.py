@@ -213,6 +213,17 @@ async def test_r24_an_issuer_names_its_own_tenants_only(
         assert town.paid(text) == [], name
 
 
+async def test_a_provider_key_of_another_tenant_cannot_be_picked(town: Town, wish: Callable[..., Wish]) -> None:
+    for name, way in CALLS.items():
+        text = fresh(ACME)
+        answer = await way(wish(token=town.keys[ACME], text=text, more=(("x-isthmus-endpoint", f"{GLOBEX}-main"),)))
+        unknown = await way(wish(token=town.keys[ACME], text=text, more=(("x-isthmus-endpoint", "nobody-main"),)))
+        assert not answer.is_good, name
+        assert answer.status == unknown.status, name
+        assert answer.body.replace(GLOBEX.encode(), b"nobody") == unknown.body, name
+        assert town.paid(text) == [], name
+
+
 async def test_a_project_of_another_tenant_cannot_be_recorded_under(town: Town, wish: Callable[..., Wish]) -> None:
     for name, way in CALLS.items():
         for header in (("x-isthmus-project", PROJECT[GLOBEX]), ("x-bt-parent", f"project_name:{PROJECT[GLOBEX]}")):
