@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.adapters import envoy, isthmus, litellm, portkey, smg, tensorzero
+from bench.adapters import envoy, isthmus, isthmus_key, litellm, portkey, smg, tensorzero
 from bench.adapters.adapter import Adapter
 
 ADAPTERS: Final[dict[str, Adapter]] = {
@@ -10,6 +10,7 @@ ADAPTERS: Final[dict[str, Adapter]] = {
     for adapter in (
         envoy.ADAPTER,
         isthmus.ADAPTER,
+        isthmus_key.ADAPTER,
         litellm.ADAPTER,
         portkey.ADAPTER,
         tensorzero.ADAPTER,
