@@ -75,6 +75,8 @@ class Peeked:
     """Byte span of each top-level member's value in the body, for splicing; empty for protobuf."""
     extra: tuple[str, ...] = ()
     """Names of members that a typed request has beside its fields: some providers get them as they are."""
+    size: int = field(default=0, compare=False)
+    """Bytes of the request as it came; no part of what it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

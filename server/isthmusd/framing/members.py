@@ -22,6 +22,9 @@ ACTED_ON = frozenset({"model", "messages", "prompt", "input", "stream", "stream_
 """Keys that decisions read. Parsers that ignore case would take `Model` for one of them, so it is refused."""
 MAX_MEMBERS = 10_000
 """Each costs a turn in Python: millions of them would hold up everybody's calls for seconds."""
+MAX_QUOTES = 300_000
+"""Of names and texts, at all depths: 150,000 of them. What is counted in a moment bounds what it takes to read a body,
+to translate it, and the memory for its parts; conversations of thousands of turns have a third of it."""
 
 _KEY = re.compile(rb'[ \t\r\n]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*:[ \t\r\n]*')
 """A key up to its value; possessive, so that no key makes it search."""
@@ -41,6 +44,7 @@ class Members:
 
 def read_members(body: bytes) -> Members:
     """Read a request body. Raises InvalidRequest unless it is exactly one JSON object whose keys do not repeat."""
+    _refuse_many(body)
     try:
         _check_utf8(body)
         values = _DECODER.decode(body)
@@ -88,6 +92,17 @@ def splice(
             pieces.append(comma + msgspec.json.encode(name) + b":" + value)
     pieces.append(body[done:])
     return b"".join(pieces)
+
+
+def _refuse_many(body: bytes) -> None:
+    """Refuse a body of more parts than any request has, before each of them costs something.
+
+    A quote within a text has a backslash before it. So has the last one of a text that ends in a backslash, which only
+    lets a text count for one quote in place of two.
+    """
+    quotes = body.count(b'"')
+    if quotes > MAX_QUOTES and quotes - body.count(b'\\"') > MAX_QUOTES:
+        raise InvalidRequest(f"The request body has more than {MAX_QUOTES // 2} names and texts: send fewer parts.")
 
 
 def _check_utf8(body: bytes) -> None:

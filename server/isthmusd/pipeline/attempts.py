@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from isthmusd.core.call import Call
+from isthmusd.core.call import Call, Stamp
 from isthmusd.core.errors import (
     Bug,
     Garbled,
@@ -41,6 +42,8 @@ from isthmusd.providers.auth import auth_headers
 
 AT_ONCE = 16
 """Requests of one attempt that run at a time: some embedders take one input each."""
+HEAVY_BYTES = 64 * 1024
+"""To translate what is larger may take longer than others should wait for their turn."""
 ERROR_BYTES = 64 * 1024
 """How much of an error answer is read."""
 
@@ -64,6 +67,8 @@ class Attempts:
     media: MediaFetcher | None = None
     """Fetches what targets want as bytes; None: nothing is fetched."""
     resting: Resting = field(default_factory=Resting)
+    heavy: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "translation"))
+    """Where large requests are translated, one after the other: the loop goes on meanwhile."""
 
     def first_success(
         self, call: Call, inbound: Inbound, plan: Plan, caller_headers: Headers, draft: Draft
@@ -120,7 +125,7 @@ class Attempts:
 
     async def _exchange(self, asked: _Asked, target: Target) -> Exchange:
         stamp, media = self.clock.stamp(), asked.media
-        match exchange_for(asked.inbound, target, stamp, media.held):
+        match await self._decided(asked, target, stamp):
             case MediaNeeded(parts=parts):
                 try:
                     async with asyncio.timeout_at(asked.until):
@@ -129,11 +134,18 @@ class Attempts:
                     raise TimedOut("the deadline passed while images or files were fetched; allow more time") from None
             case exchange:
                 return exchange
-        match exchange_for(asked.inbound, target, stamp, media.held):
+        match await self._decided(asked, target, stamp):
             case MediaNeeded():
                 raise Bug("everything was fetched, and something is missing")
             case exchange:
                 return exchange
+
+    async def _decided(self, asked: _Asked, target: Target, stamp: Stamp) -> Exchange | MediaNeeded:
+        inbound, held = asked.inbound, asked.media.held
+        if inbound.peeked.size <= HEAVY_BYTES:
+            return exchange_for(inbound, target, stamp, held)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.heavy, exchange_for, inbound, target, stamp, held)
 
     async def _whole(self, asked: _Asked, target: Target, exchange: Exchange) -> Reply:
         alarm = Alarm()

@@ -156,3 +156,19 @@ def test_nothing_but_a_refusal_is_raised(case: tuple[Operation, Any]) -> None:
             assert refusal.param
 
     assert message.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (chat(messages=[{"role": "user"}] * 50_001), "messages"),
+        (turn(parts=[{"text": "a"}] * 50_001), "messages.parts"),
+        (chat(tools=[{}] * 50_001), "tools"),
+    ],
+)
+def test_r17_more_than_any_request_has_is_refused(request_: chat_pb2.ChatRequest, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        SERVED[Operation.CHAT].decode_request(request_)
+
+    assert refusal.value.param == field
+    assert "at most 50000" in refusal.value.message

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isthmusd.core.errors import InvalidRequest
-from isthmusd.framing.members import MAX_MEMBERS, find_spans, read_members, splice
+from isthmusd.framing.members import MAX_MEMBERS, MAX_QUOTES, find_spans, read_members, splice
 
 ODD = b' {\t"model" :"a\\"b" , "seed":12345678901234567890123 ,"z":null,\n"a":{"model":1, "x" : [ ]},"f":1.0e2 } \n'
 
@@ -100,6 +100,20 @@ def test_more_fields_than_any_request_has_are_refused() -> None:
     assert len(read_members(msgspec.json.encode(allowed)).spans) == MAX_MEMBERS
     with pytest.raises(InvalidRequest, match="more than 10000 fields"):
         read_members(msgspec.json.encode(more))
+
+
+@pytest.mark.parametrize("part", [b'{"a":"b"}', b'"a"', b'{"a\\\\":"\\\\"}', b'{ "a" : 1 }'])
+def test_r17_more_parts_than_any_request_has_are_refused(part: bytes) -> None:
+    count = MAX_QUOTES // 2 + 1
+
+    with pytest.raises(InvalidRequest, match="more than 150000 names and texts"):
+        read_members(b'{"a":[' + b",".join([part] * count) + b"]}")
+
+
+def test_quotes_within_a_text_are_no_parts() -> None:
+    text = msgspec.json.encode({"a": '"' * (MAX_QUOTES + 1)})
+
+    assert read_members(text).spans["a"] == (5, len(text) - 1)
 
 
 def test_large_text_outside_ascii_is_checked_in_slices() -> None:

@@ -25,7 +25,7 @@ from isthmusd.core.errors import (
 from isthmusd.core.profile import AuthScheme, Provider
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.routing import Plan, Target
-from isthmusd.pipeline.attempts import Attempts
+from isthmusd.pipeline.attempts import HEAVY_BYTES, Attempts
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.record import Draft
 from isthmusd.pipeline.run import understand
@@ -101,6 +101,24 @@ class Case:
 
 
 STREAMED = chat_request(stream=True)
+
+
+def test_r17_a_large_request_is_translated_beside_the_loop_and_says_the_same() -> None:
+    turns = [{"role": "user", "content": "x" * 10}] * 5000
+    small, large = (Case(whole(chat_answer()), body=chat_request(messages=some)) for some in (turns[:1], turns))
+
+    small.reply(), large.reply()
+
+    assert len(large.upstream.sent[0].body) > HEAVY_BYTES > len(small.upstream.sent[0].body)
+    assert msgspec.json.decode(large.upstream.sent[0].body)["messages"] == turns
+
+
+def test_r17_what_is_wrong_with_a_large_request_is_told_as_of_a_small_one() -> None:
+    body = chat_request(messages=[{"role": "user", "content": [{"type": "text", "text": "x" * HEAVY_BYTES}, 1]}])
+    bedrock = Provider(name="b", base_url="http://b", dialect="bedrock", api_key="k")
+    case = Case(body=body, targets=(Target(provider=bedrock, model="m", secret="k"),))
+
+    assert (case.raised().http_status, case.upstream.sent) == (400, [])
 
 
 def test_the_first_answer_is_the_answer() -> None:

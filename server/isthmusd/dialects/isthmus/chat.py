@@ -22,6 +22,7 @@ from isthmusd.dialects.isthmus.fields import (
     merge,
     present,
     quote,
+    refuse_many,
     required,
 )
 from isthmusd.dialects.isthmus.finish import encode_finish
@@ -91,6 +92,8 @@ class ChatServed:
 
 def _decode_request(request: pb.ChatRequest) -> ChatRequest:
     model = required("model", request.model)
+    refuse_many("messages", len(request.messages))
+    refuse_many("messages.parts", sum(len(message.parts) + len(message.tool_calls) for message in request.messages))
     messages = decode_each("messages", request.messages, decode_message)
     if not messages:
         raise BadField("messages", "must hold at least one message")

@@ -44,7 +44,8 @@ class EmbeddingServed:
         """Read the few fields that decisions need. Raises InvalidRequest."""
         try:
             extra = members("extra_json", body.extra_json)
-            return Peeked(model=required("model", body.model), extra=tuple(name for name, _ in extra))
+            names = tuple(name for name, _ in extra)
+            return Peeked(model=required("model", body.model), extra=names, size=body.ByteSize())
         except BadField as bad:
             raise bad.refusal() from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +20,8 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
 _ENCODER = msgspec.json.Encoder()
+MAX_ITEMS = 50_000
+"""Of one repeated field. It is far beyond what any model takes."""
 NOT_JSON = (msgspec.DecodeError, RecursionError)
 """What decoding a bad or bottomless JSON text raises."""
 
@@ -42,8 +44,9 @@ class BadField(Exception):
         return InvalidRequest(f"`{self.path}` {self.reason}.", param=self.path)
 
 
-def decode_each(name: str, items: Iterable[Wire], decode: Callable[[Wire], Hub]) -> tuple[Hub, ...]:
+def decode_each(name: str, items: Collection[Wire], decode: Callable[[Wire], Hub]) -> tuple[Hub, ...]:
     """Decode a repeated field, naming the item that is wrong."""
+    refuse_many(name, len(items))
     decoded: list[Hub] = []
     try:
         for item in items:
@@ -51,6 +54,12 @@ def decode_each(name: str, items: Iterable[Wire], decode: Callable[[Wire], Hub])
     except BadField as bad:
         raise bad.under(f"{name}[{len(decoded)}]") from None
     return tuple(decoded)
+
+
+def refuse_many(name: str, count: int) -> None:
+    """Refuse more of something than any request has: each costs a turn in Python, and memory for its parts."""
+    if count > MAX_ITEMS:
+        raise BadField(name, f"must hold at most {MAX_ITEMS} items")
 
 
 def decode_under(name: str, item: Wire, decode: Callable[[Wire], Hub]) -> Hub:

@@ -122,6 +122,7 @@ def peek_knobbed(request: Knobbed, *, has_messages: bool = False, has_prompt: bo
         has_messages=has_messages,
         has_prompt=has_prompt,
         extra=tuple(name for name, _ in extra),
+        size=request.ByteSize(),
     )
 
 

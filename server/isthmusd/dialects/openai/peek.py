@@ -35,6 +35,7 @@ def peek(body: bytes, operation: Operation) -> Peeked:
         has_messages=_is_given(members, "messages"),
         has_prompt=_is_given(members, "prompt"),
         spans=members.spans,
+        size=len(body),
     )
     check = _CHECKS.get(operation)
     if check is not None:
