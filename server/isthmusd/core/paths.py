@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -33,6 +34,12 @@ FORWARDED_ON_OWNED = {("GET", "chat/completions")}
 
 ALSO_AT_PROVIDERS = frozenset({"chat/completions", "completions", "embeddings", "responses", "moderations"})
 """Owned paths that a provider serves too: what typed Forward may carry there."""
+
+OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+"""Bytes that are no UTF-8, since they write a character at more length than it has: some servers still take them for a
+dot or a slash."""
+UNICODE_ESCAPE = re.compile(rb"%u[0-9a-f]{4}", re.IGNORECASE)
+"""Percent-encoding as only IIS reads it."""
 
 OWNED_SUBTREES = ("credentials/",)
 """Whole subtrees that must never reach a provider under the gateway's key."""
@@ -100,6 +107,8 @@ def _refuse_escapes(rest: str, decoded: bytes) -> None:
             raise InvalidRequest("the path must not hold '..', '.', '//' or backslashes", code="invalid_path")
         if any(byte < 0x20 or byte == 0x7F for byte in text) or b"#" in text:
             raise InvalidRequest("the path must not hold control characters or '#'", code="invalid_path")
+    if OVERLONG.search(decoded) or UNICODE_ESCAPE.search(decoded):
+        raise InvalidRequest("the path must be percent-encoded as UTF-8", code="invalid_path")
     # What a second decoding would open up is refused too: a provider may decode twice.
     if any(mark in decoded.lower() for mark in (b"%2e", b"%2f", b"%5c")):
         raise InvalidRequest("the path must not be percent-encoded twice", code="invalid_path")

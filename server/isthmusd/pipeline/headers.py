@@ -62,14 +62,14 @@ FORWARD_STOPS = HOP_BY_HOP | {
     "referer",
     "expect",
 }
-"""Secrets, what is of this hop, who calls from where, and what some servers take for another host or path."""
+"""Secrets, what is of this hop, who calls from where, and what some servers take for another host, path or method."""
 SIGNED_IN_PREFIXES = (
     *("x-auth-request-", "x-goog-iap-", "x-goog-authenticated-", "x-ms-token-", "x-ms-client-principal"),
     *("x-pomerium-", "x-authentik-", "tailscale-user-", "remote-user"),
 )
 """Who somebody is, or a token of his, as proxies before us say it of people whom they signed in."""
 FORWARD_STOPS_PREFIXES = (
-    *("x-forwarded-", "sec-", "cf-", "x-amzn", "x-bt-", "x-isthmus-", "x-envoy-", "grpc-", ":"),
+    *("x-forwarded-", "x-origin", "sec-", "cf-", "x-amzn", "x-bt-", "x-isthmus-", "x-envoy-", "grpc-", ":"),
     *SIGNED_IN_PREFIXES,
 )
 FORWARD_STOPS_SUFFIXES = ("-bin", "-api-key", "-access-token", "-id-token", "-jwt-assertion", "-subscription-key")

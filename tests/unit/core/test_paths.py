@@ -62,6 +62,11 @@ def test_paths_outside_the_prefix_do_not_exist(raw: str) -> None:
         "files?a=1#x",
         "files/..;/admin",
         "files/%2e%2e%3bx/admin",
+        "files/%c0%ae%c0%ae/x",
+        "files/..%c0%af..",
+        "files/%e0%80%ae%E0%80%AE/x",
+        "files/%f0%80%80%ae",
+        "files/%u002e%u002E/x",
     ],
 )
 @pytest.mark.parametrize("prefix", ["/v1/", "/v1/proxy/"])
@@ -163,7 +168,7 @@ def test_tenants_paths_keep_their_encoding_and_an_empty_one_means_responses(raw:
     "rest",
     ["../admin", "v1/..", "v1/%2e%2e/x", "v1/.%2E/x", "./v1", "/evil.example/v1", "%2f%2fevil.example", "v1//x",
      "v1\\..\\x", "v1%5cx", "v1%00", "v1%0d%0ahost:x", "v1/..;/x", "v1/%252e%252e/x", "v1%252fx", "v1#x", "v1?a#x",
-     "v1%23x", "https://evil.example/x"],
+     "v1%23x", "https://evil.example/x", "%c0%ae%c0%ae/x", "v1%c0%afx", "%u002e%u002e/x"],
 )  # fmt: skip
 def test_r6_tenants_paths_that_could_leave_the_host_are_refused(rest: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
