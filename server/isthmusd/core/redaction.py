@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import chain
 from urllib.parse import quote, urlsplit
 
 from isthmusd.core.errors import GatewayError, UpstreamError
@@ -55,25 +57,34 @@ class Redaction:
         if self.target is None:
             return headers
         secrets = _secrets(self.target)
-        if not any(secret in value for values in headers.values() for value in values for secret in secrets):
+        # Every answer is looked at, and as good as none has one.
+        values = "\n".join(chain.from_iterable(headers.values()))
+        if not any(secret in values for secret in secrets):
             return headers
         return {name: [_without(value, secrets) for value in values] for name, values in headers.items()}
 
 
 def _secrets(target: Target) -> tuple[str, ...]:
-    held = {target.secret, *_of_signing(target.provider.signing)}
-    plain = [secret for secret in held if secret is not None and len(secret) >= SHORTEST]
-    return tuple(dict.fromkeys(form for secret in plain for form in (secret, quote(secret, safe=""))))
+    signing = target.provider.signing
+    if signing is None:
+        return () if target.secret is None else _forms(target.secret)
+    return tuple(form for secret in (target.secret, *_of_signing(signing)) if secret for form in _forms(secret))
 
 
-def _of_signing(signing: Signing | None) -> Iterator[str | None]:
+@lru_cache(maxsize=1024)
+def _forms(secret: str) -> tuple[str, ...]:
+    """How a secret may be written; none for what is no secret."""
+    return () if len(secret) < SHORTEST else tuple(dict.fromkeys((secret, quote(secret, safe=""))))
+
+
+def _of_signing(signing: Signing) -> Iterator[str | None]:
     match signing:
         case AwsSigning():
             yield signing.secret_access_key
             yield signing.session_token
         case EntraSigning():
             yield signing.client_secret
-        case GoogleSigning() | None:
+        case GoogleSigning():
             pass  # the key file signs, and is never sent
 
 
