@@ -90,8 +90,8 @@ def provision(data: Path, *, url: str | None, secret: str | None) -> Provisioned
         raise ProvisionError(str(error)) from error
     except OSError as error:
         raise ProvisionError(
-            f"{error.filename or data}: {error.strerror}; what outlives a run must be kept where this user may write: "
-            "--data (ISTHMUS_DATA)"
+            f"{error.filename or data}: {error.strerror}; be the user whose it is, or name a directory where this user "
+            "may write: --data (ISTHMUS_DATA)"
         ) from error
     except sqlite3.Error as error:
         raise ProvisionError(f"the store cannot be opened: {error}") from error
@@ -148,6 +148,8 @@ def _file(path: Path, url: str) -> _Opened:
         made = () if path.exists() else (path,)
         if made:
             _write_private(path, b"")
+        # SQLite would say less: which file it is, and what is wrong with it.
+        path.open("r+b").close()
         with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables:

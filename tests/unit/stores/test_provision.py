@@ -221,6 +221,13 @@ def test_somebody_elses_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "isthmus.db").mkdir()
+
+    with pytest.raises(ProvisionError, match=r"isthmus\.db: Is a directory; be the user whose it is"):
+        provision(tmp_path, url=None, secret=SECRET)
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "isthmus.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
 
