@@ -14,7 +14,7 @@ from isthmusd.core.tokens import KEY_PREFIX
 TEXT_BYTES = 1024
 """Of a text that is part of an index; databases take not much more."""
 SECRET_BYTES = 64 * 1024
-"""A cloud's key file is a few thousand."""
+"""Providers' tokens are a few thousand at most."""
 MAX_NAMES = 10_000
 MAX_INTEGER = 2**31 - 1
 LATEST = 253_402_300_800.0
@@ -48,6 +48,9 @@ def checked_secret(secret: str) -> str:
     if secret.startswith(KEY_PREFIX):
         # It would be sent to the provider.
         raise InvalidRequest("this is a key of the gateway itself; give one that the provider issued", param="secret")
+    if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
+        # It is sent in a header: every call would fail, and be told that its own headers are to blame.
+        raise InvalidRequest("the secret must be one line of printable ASCII, without spaces around it", param="secret")
     return checked_text("secret", secret, least=1, most=SECRET_BYTES)
 
 

@@ -95,7 +95,8 @@ def test_r1_hostile_text_is_kept_as_it_is(world: Administered, text: str) -> Non
         assert "\0" in text or "\ud800" in text or any("\ud800" <= each <= "\udfff" for each in text)
         return
     world.desk.set_subject(subject)
-    world.desk.set_provider_key("bystander", ProviderKey(provider="openai", secret=text))
+    secret = ascii(text)  # what a header can hold of it
+    world.desk.set_provider_key("bystander", ProviderKey(provider="openai", secret=secret))
     issued = world.desk.create_key(KeyWish(tenant="bystander", name=text))
     credential = world.credential(
         "bystander", model=text, project=text, issuer=Issuer(method="m", id=text), expires_at=NOW
@@ -105,7 +106,7 @@ def test_r1_hostile_text_is_kept_as_it_is(world: Administered, text: str) -> Non
 
     assert (kept.name, kept.grants.models) == (text, frozenset({text}))
     assert changed.name == text
-    assert kept.provider_keys["openai"][0].secret == text
+    assert kept.provider_keys["openai"][0].secret == secret
     assert world.desk.key(issued.key.id).name == text
     assert world.desk.credential(credential.id) == credential
     assert subject in world.desk.subjects("bystander")
