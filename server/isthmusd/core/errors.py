@@ -83,6 +83,8 @@ class Unauthenticated(CallerError):
     http_status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+    why: str | None = None
+    """For the operator's log only: what is wrong with a token, in fixed words."""
 
 
 class CredentialExpired(Unauthenticated):

@@ -44,13 +44,17 @@ def verify_identity(token: str, said: Unverified, rules: IssuerRules, keys: KeyS
     key = keys.get(kid)
     if key is None:
         # As `unknown_key` says it: what was wrong is nobody's business but ours.
-        raise UnpublishedKey(unknown_key().message)
+        error = UnpublishedKey(unknown_key().message)
+        error.why = "the identity token is signed by a key (kid) that its issuer has not published"
+        raise error
     if algorithm not in key.algorithms:
         raise unknown_key()
     claims = verified_claims(token, key.public, algorithm)
     subject = claims.get("sub")
-    if claims.get("iss") != rules.issuer or not _is_for(claims.get("aud"), rules) or not is_name(subject):
-        raise unknown_key()
+    if not _is_for(claims.get("aud"), rules):
+        raise unknown_key("the identity token is for another audience (aud)")
+    if claims.get("iss") != rules.issuer or not is_name(subject):
+        raise unknown_key("the identity token names no subject (sub)")
     expires_at = _valid_until(claims, rules, now)
     if expires_at <= now:
         raise CredentialExpired("this token has expired; get another from your identity provider")
@@ -117,12 +121,12 @@ def _valid_until(claims: Claims, rules: IssuerRules, now: float) -> float:
     """Give when the token ends, our patience included; refuse one that has not begun."""
     latest = now + rules.leeway_s
     if not _is_time(claims.get("iat")) or claims["iat"] > latest:
-        raise unknown_key()
+        raise unknown_key("the identity token is of the future, or its iat is missing: compare the clocks")
     for name, demanded in (("nbf", False), ("auth_time", rules.demands_auth_time)):
         if name in claims or demanded:
             at: Any = claims.get(name)
             if not _is_time(at) or at > latest:
-                raise unknown_key()
+                raise unknown_key(f"the identity token's {name} is missing or in the future")
     if not _is_time(claims.get("exp")):
         raise unknown_key()
     return float(claims["exp"] + rules.leeway_s)

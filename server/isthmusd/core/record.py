@@ -85,7 +85,7 @@ class Record:
     action: str | None = None
     """What an administrator did: the method of AdminService, and what it named."""
     detail: str | None = None
-    """For the operator only: a traceback or what a provider said of our key."""
+    """For the operator only: a traceback, what a provider said of our key, what is wrong with an identity token."""
     bodies: Bodies | None = None
     """For calls whose project wants them."""
 

@@ -131,9 +131,11 @@ def from_base64url(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def unknown_key() -> Unauthenticated:
-    """One answer for every key that is not accepted: why not would help to guess."""
-    return Unauthenticated("this key is not known here; check it, or create one on this gateway")
+def unknown_key(why: str | None = None) -> Unauthenticated:
+    """One answer for every key that is not accepted: why not would help to guess, and is for the log only."""
+    error = Unauthenticated("this key is not known here; check it, or create one on this gateway")
+    error.why = why
+    return error
 
 
 def _opens_object(segment: str) -> bool:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from isthmusd.core.call import Call, Principal
-from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unavailable, UpstreamError
+from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unauthenticated, Unavailable, UpstreamError
 from isthmusd.core.record import Attempt, Bodies, EndReason, Record
 from isthmusd.core.request import Arrival, Loss
 from isthmusd.core.routing import Target
@@ -256,6 +256,8 @@ def _shortened(loss: Loss) -> Loss:
 def _detail(error: BaseException | None, end: EndReason) -> str | None:
     if error is None or end is EndReason.CANCELLED:
         return None
+    if isinstance(error, Unauthenticated):
+        return error.why
     if isinstance(error, UpstreamError):
         detail = error.told.detail
         return None if detail is None else detail.encode("utf-8", "replace").decode()

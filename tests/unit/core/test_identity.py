@@ -11,7 +11,7 @@ from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenti
 from isthmusd.core.identity import Identity, UnpublishedKey, is_name, tenant_of, verify_identity
 from isthmusd.core.issuers import ASYMMETRIC, IssuerRules
 from isthmusd.core.jwks import KeySet, read_keys
-from isthmusd.core.tokens import KEY_PREFIX, holds_jwt, read_unverified
+from isthmusd.core.tokens import KEY_PREFIX, holds_jwt, read_unverified, unknown_key
 
 from tests.fakes.jose import AUDIENCE, ISSUER, NOW, Key, claims, ec, key_set, okp, public, rsa, signed, token
 from tests.fakes.token_attacks import ATTACKS
@@ -207,3 +207,28 @@ def test_json_that_is_written_otherwise_is_read_the_same() -> None:
     header = json.dumps({"alg": "RS256", "kid": "rsa-1"}, indent=2)
 
     assert verified(signed(rsa(), "RS256", header, json.dumps(claims(), indent=2))) == verified(token(rsa()))
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"aud": "another"}, "audience (aud)"),
+        ({"iat": NOW + 300}, "compare the clocks"),
+        ({"nbf": NOW + 300}, "nbf"),
+        ({"sub": ""}, "subject (sub)"),
+    ],
+)
+def test_the_operator_learns_what_the_caller_does_not(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        verified(token(rsa(), **said))
+
+    assert why in (caught.value.why or "")
+    assert caught.value.message == unknown_key().message
+
+
+def test_the_operator_learns_of_a_key_that_is_not_published() -> None:
+    with pytest.raises(UnpublishedKey) as caught:
+        verified(token(ec("unpublished"), "ES256"), replace(RULES, algorithms=("ES256",)))
+
+    assert "not published" in (caught.value.why or "")
+    assert caught.value.message == unknown_key().message

@@ -26,6 +26,7 @@ from isthmusd.core.profile import Provider
 from isthmusd.core.record import Bodies, EndReason, Record, encode
 from isthmusd.core.request import Loss
 from isthmusd.core.routing import Target
+from isthmusd.core.tokens import unknown_key
 from isthmusd.pipeline.record import MODEL_LENGTH, Draft, recording
 
 from tests.unit.pipeline.world import START, FakeClock, KeptJournal, arrival_of, headers_of, play
@@ -109,6 +110,8 @@ def test_the_operator_learns_what_nobody_else_does() -> None:
     assert "Traceback" in bug.detail
     assert "the cause" in bug.detail
     assert failure.detail == "ConnectionReset: by peer"
+    assert record_of(unknown_key("of another audience")).detail == "of another audience"
+    assert record_of(unknown_key()).detail is None
     assert record_of(InvalidRequest("x")).detail is None
     assert record_of(asyncio.CancelledError()).detail is None
 
