@@ -4,11 +4,12 @@ after the other: a token that fails its own is refused, and reaches no provider.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from isthmusd.core.call import AuthMethod, Principal
-from isthmusd.core.errors import CredentialExpired, PermissionDenied, Unauthenticated
+from isthmusd.core.errors import CallerError, CredentialExpired, PermissionDenied, Unauthenticated
 from isthmusd.core.identity import Identity, unknown_tenant
 from isthmusd.core.issuers import VERIFIER
 from isthmusd.core.keyring import Keyring, Unsealable, open_apart
@@ -34,6 +35,9 @@ HOUSE = "default"
 """The tenant of calls that no tenant's credential makes."""
 ALL = Grants(forward=ForwardGrant.SHARED)
 ANONYMOUS = Principal(tenant=HOUSE, key_id="anonymous", method=AuthMethod.ANONYMOUS, grants=ALL)
+NOTHING = Grants(models=frozenset(), projects=frozenset(), forward=ForwardGrant.NONE)
+METHODS = (AuthMethod.TEMPORARY_CREDENTIAL, AuthMethod.GATEWAY_KEY)
+"""Of our own tokens: whether they have the prefix of keys tells them apart."""
 VERIFIED_COUNT = 10_000
 """Verified tokens that are remembered: to check a signature costs as much as the rest of identification together."""
 PRINCIPAL_COUNT = 1_000
@@ -43,6 +47,13 @@ ANSWER_S = 300.0
 PROVIDER_KEY_NAME = "provider-key-"
 SEPARATOR = "|"
 """Between the issuer and the subject of an identity. No configured issuer has it in its name."""
+
+
+Met = Callable[[Principal], None]
+
+
+def _nobody(principal: Principal) -> None:
+    del principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,23 +91,27 @@ class Callers:
             return ANONYMOUS
         raise Unauthenticated("send a key: 'Authorization: Bearer <key>'")
 
-    async def principal(self, token: str) -> Principal:
-        """Find whom a token stands for. Raises Unauthenticated, CredentialExpired, PermissionDenied, Unavailable."""
+    async def principal(self, token: str, met: Met = _nobody) -> Principal:
+        """Find whom a token stands for; `met` hears whose a token of ours is that opens nothing any more.
+
+        Raises Unauthenticated, CredentialExpired, PermissionDenied, Unavailable.
+        """
         means = self._means
         if len(token) > MAX_BYTES:
             raise Unauthenticated("this key is longer than any key is; check it")
         name = fingerprint(token)
         own = self._own.get(name)
         if own is not None:
-            refuse_expired(own, self._clock.now())
-            return await (self._of_key(own) if token.startswith(KEY_PREFIX) else self._of_credential(own))
+            return await self._of_own(own, METHODS[token.startswith(KEY_PREFIX)], met)
         if token.startswith(KEY_PREFIX):
-            return await self._of_key(self._verified(name, token.removeprefix(KEY_PREFIX), KEY_TYPE))
+            claims = self._verified(name, token.removeprefix(KEY_PREFIX), KEY_TYPE)
+            return await self._of_own(claims, AuthMethod.GATEWAY_KEY, met)
         said = read_unverified(token)
         if said is not None:
             by = said.claims.get("iss")
             if by == means.issuer:
-                return await self._of_credential(self._verified(name, token, CREDENTIAL_TYPE))
+                claims = self._verified(name, token, CREDENTIAL_TYPE)
+                return await self._of_own(claims, AuthMethod.TEMPORARY_CREDENTIAL, met)
             if isinstance(by, str) and means.identities.knows(by):
                 return await self._of_identity(await means.identities.verify(token, said))
         if means.hook is not None and means.hook.wants(token, said):
@@ -112,6 +127,15 @@ class Callers:
         claims = verify(token, means.keyring.public, kind=kind, issuer=means.issuer, now=self._clock.now())
         self._own.put(name, claims)
         return claims
+
+    async def _of_own(self, claims: Claims, method: AuthMethod, met: Met) -> Principal:
+        try:
+            refuse_expired(claims, self._clock.now())
+            return await (self._of_key if method is AuthMethod.GATEWAY_KEY else self._of_credential)(claims)
+        except CallerError:
+            # Its signature is ours: the record of the refused call can say which one it was.
+            met(Principal(tenant=claims["tenant"], key_id=claims["jti"], method=method, grants=NOTHING))
+            raise
 
     async def _of_key(self, claims: Claims) -> Principal:
         key = await self._means.directory.key(claims["jti"])

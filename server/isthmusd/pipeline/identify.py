@@ -54,7 +54,7 @@ class Identifier:
         """
         headers = arrival.headers
         token = token_of(headers)
-        principal = self.callers.anonymous() if token is None else await self.callers.principal(token)
+        principal = self.callers.anonymous() if token is None else await self.callers.principal(token, met)
         met(principal)
         refused = refusal(arrival.operation, principal)
         if refused is not None:

@@ -142,7 +142,7 @@ def test_a_payload_that_is_no_map_is_refused(payload: object) -> None:
 @pytest.mark.parametrize("now", [NOW + 60, NOW + 61, NOW + 1e9])
 def test_an_expired_token_is_told_so(now: float) -> None:
     with pytest.raises(CredentialExpired):
-        checked(minted(), now=now)
+        refuse_expired(checked(minted(), now=now), now)
 
 
 @pytest.mark.parametrize("end", [NOW, "later", NOW + 60.5, [NOW + 60]])

@@ -83,6 +83,8 @@ class Scene:
         self.known.tenants["acme"] = ACME
         self.clock = StillClock()
         self.key = self.known.add_key(GatewayKey(id="k-1", tenant="acme"), START)
+        self.met: list[Principal] = []
+        """Whose refused tokens were, where that is certain."""
         self.identities = KnownIdentities()
         self.hook = KnownAnswers() if with_hook else None
         self.callers = Callers(
@@ -90,7 +92,7 @@ class Scene:
         )
 
     def principal(self, token: str) -> Principal:
-        return asyncio.run(self.callers.principal(token))
+        return asyncio.run(self.callers.principal(token, self.met.append))
 
     def refused(self, token: str) -> GatewayError:
         with pytest.raises(GatewayError) as caught:

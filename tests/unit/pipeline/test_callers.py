@@ -12,7 +12,7 @@ from isthmusd.core.identity import Identity
 from isthmusd.core.keyring import seal_apart
 from isthmusd.core.tenants import ForwardGrant, GatewayKey, Grants, Issuer, Role, Tenant
 from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, mint
-from isthmusd.pipeline.callers import ANONYMOUS
+from isthmusd.pipeline.callers import ANONYMOUS, NOTHING
 
 from tests.fakes.callers import ISSUER, KEYRING
 from tests.fakes.jose import segment
@@ -75,6 +75,23 @@ def test_a_key_that_is_remembered_ends_in_time() -> None:
     scene.clock.still_at = 60
 
     assert scene.refused(scene.key).code == "credential_expired"
+
+
+@pytest.mark.parametrize("change", [{"revoked_at": START}, {"expires_at": START}])
+def test_a_record_can_name_the_key_or_credential_of_ours_that_was_refused(change: dict[str, Any]) -> None:
+    scene = Scene()
+    token = scene.credential(**change)
+    scene.known.keys["k-1"] = replace(scene.known.keys["k-1"], **change)
+
+    scene.refused(scene.key)
+    scene.refused(token)
+    scene.refused(scene.key[:-3] + "AAA")
+
+    assert [(each.tenant, each.key_id, each.method) for each in scene.met] == [
+        ("acme", "k-1", AuthMethod.GATEWAY_KEY),
+        ("acme", "t-1", AuthMethod.TEMPORARY_CREDENTIAL),
+    ]
+    assert all(each.grants == NOTHING and each.owner is None for each in scene.met)
 
 
 def test_a_key_that_nobody_knows_any_more_is_refused() -> None:

@@ -12,7 +12,7 @@ from isthmusd.core.administration import KeyWish
 from isthmusd.core.errors import CredentialExpired, InvalidRequest, NotFound
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import ForwardGrant, Grants, Issuer, Role
-from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, verify
+from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, refuse_expired, verify
 from isthmusd.pipeline.ports import Administration
 from isthmusd.stores.news import Change, ChangeKind
 
@@ -63,7 +63,7 @@ def test_its_token_says_what_the_store_knows(world: Administered) -> None:
         "exp": issued.key.expires_at,
     }
     with pytest.raises(CredentialExpired):
-        claims(issued.token, now=NOW + 101)
+        refuse_expired(claims(issued.token, now=NOW + 101), NOW + 101)
 
 
 def test_a_key_without_an_end_has_no_exp(world: Administered) -> None:
