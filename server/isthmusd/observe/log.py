@@ -31,6 +31,10 @@ WEIGHT = {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}
 SECRET_FIELD = re.compile(r"(^|_)(api_?key|key|secret|token|password|authorization|cookie)$", re.IGNORECASE)
 """Names of fields whose values are never written. A net below the rule that nobody passes them."""
 
+UNTOLD = frozenset({("grpc._cython.cygrpc", "Invalid encoding on %s")})
+"""What libraries say and nobody shall read, as (logger, text): the whole value of any header that is no UTF-8, be it a
+secret, with a traceback, as often as anybody sends one."""
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -87,6 +91,8 @@ class LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of the standard library."""
+        if (record.name, record.msg) in UNTOLD:
+            return
         level = max(
             (level for level in WEIGHT if WEIGHT[level] <= record.levelno), key=WEIGHT.__getitem__, default=None
         )

@@ -136,3 +136,13 @@ def test_closed_reader_is_no_error() -> None:
     os.close(writer)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(writer)
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_r11_a_header_that_grpc_cannot_read_is_not_told(lines: list[bytes]) -> None:
+    adopt_libraries(Log(lines.append))
+
+    logging.getLogger("grpc._cython.cygrpc").error("Invalid encoding on %s", b"Bearer isk_secret\xff")
+    logging.getLogger("grpc._cython.cygrpc").error("another %s", "fault")
+
+    assert [line["message"] for line in read(lines)] == ["another fault"]
