@@ -1,4 +1,5 @@
-"""Everything dies at once while keys and credentials are made and revoked: what was confirmed is there afterwards."""
+"""Everything dies at once while tenants, keys and credentials are made and revoked: what was confirmed is there
+afterwards."""
 
 from __future__ import annotations
 
@@ -41,9 +42,29 @@ class Confirmed:
     """Ids of keys whose revocation was asked for; whether it came to pass was perhaps never said."""
     credentials: list[str] = field(default_factory=list[str])
     """Tokens."""
+    tenants: list[str] = field(default_factory=list[str])
+    """Ids of tenants that have a provider key."""
 
     def is_enough(self) -> bool:
-        return len(self.keys) >= ENOUGH and len(self.credentials) >= ENOUGH and len(self.revoked) >= ENOUGH // 4
+        few = min(len(self.keys), len(self.credentials), len(self.tenants))
+        return few >= ENOUGH and len(self.revoked) >= ENOUGH // 4
+
+
+def make_tenants(gateway: Gateway, admin_token: str, confirmed: Confirmed) -> None:
+    """Make tenants, each with a provider key, until the gateway is gone."""
+    metadata = (("authorization", f"Bearer {admin_token}"),)
+    with grpc.insecure_channel(urlsplit(gateway.admin_url).netloc) as channel:
+        stub = admin_pb2_grpc.AdminServiceStub(channel)
+        for number in range(10_000):
+            name = f"tenant-{number}"
+            key = admin_pb2.SetProviderKeyRequest(tenant=name, provider="openai", secret=f"sk-{name}")
+            try:
+                stub.CreateTenant(admin_pb2.CreateTenantRequest(id=name), metadata=metadata, timeout=10)
+                stub.SetProviderKey(key, metadata=metadata, timeout=10)
+                confirmed.tenants.append(name)
+            except grpc.RpcError as error:
+                assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED), error
+                return
 
 
 def make_keys(gateway: Gateway, admin_token: str, confirmed: Confirmed) -> None:
@@ -104,12 +125,13 @@ def faults(data: Path) -> list[str]:
 
 
 def killed_while_busy(gateway: Gateway, admin_token: str, token: str) -> Confirmed:
-    """Keep the gateway busy with four clients and kill it."""
+    """Keep the gateway busy with five clients and kill it."""
     confirmed = Confirmed()
     jobs: list[Callable[[], None]] = [
         lambda: make_keys(gateway, admin_token, confirmed),
         lambda: make_credentials(gateway, token, confirmed),
     ] * 2
+    jobs.append(lambda: make_tenants(gateway, admin_token, confirmed))
     threads = [threading.Thread(target=job) for job in jobs]
     for thread in threads:
         thread.start()
@@ -140,6 +162,7 @@ def test_what_was_confirmed_survives_the_death_of_everything(tmp_path: Path) -> 
         still_makes = caller.issue(token)
     with Office(data) as office:
         stored = {key.id for key in office.desk.keys(tenant=TENANT, after=None, limit=1000)}
+        paying = {name: office.desk.tenant(name).provider_keys["openai"][0].secret for name in confirmed.tenants}
 
     assert after_death == []
     assert set(confirmed.keys) <= stored
@@ -147,5 +170,6 @@ def test_what_was_confirmed_survives_the_death_of_everything(tmp_path: Path) -> 
     assert all(statuses[name] == 401 for name in confirmed.revoked)
     assert {status for name, status in statuses.items() if name not in confirmed.doubtful} == {200}
     assert set(credentials) == {200}
+    assert paying == {name: f"sk-{name}" for name in confirmed.tenants}
     assert still_makes is not None
     assert faults(data) == []
