@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -250,7 +251,7 @@ async def _seen(pieces: AsyncIterator[bytes], kept: Beginning) -> AsyncIterator[
 def _shortened(loss: Loss) -> Loss:
     if len(loss.field) <= LOSS_LENGTH and len(loss.reason) <= LOSS_LENGTH:
         return loss
-    return Loss(field=loss.field[:LOSS_LENGTH], reason=loss.reason[:LOSS_LENGTH])
+    return replace(loss, field=loss.field[:LOSS_LENGTH], reason=loss.reason[:LOSS_LENGTH])
 
 
 def _detail(error: BaseException | None, end: EndReason) -> str | None:
