@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,12 @@ class _Network:
 
 _NETWORK = _Network()
 sys.addaudithook(_NETWORK.hook)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what ten thousand tests are made of out of every collection: each would stop all threads for a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

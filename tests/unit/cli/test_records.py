@@ -16,7 +16,6 @@ from tests.unit.cli.commands import Isthmus
 from tests.unit.observe.sample import RECORD
 from tests.unit.stores.kept import Kept, kept_in
 
-NOW = time.time()
 ASKED = chat_pb2.ChatRequest(model="fast")
 PIECES = [
     chat_stream_pb2.ChatChunk(events=[chat_stream_pb2.ChatEvent(text_delta=stream_pb2.TextDelta(text=text))])
@@ -25,13 +24,13 @@ PIECES = [
 
 
 def ago(seconds: float, record_id: str, **facts: object) -> object:
-    return replace(RECORD, **{"id": record_id, "started_at": NOW - seconds, "duration_s": 0.0, **facts})
+    return replace(RECORD, **{"id": record_id, "started_at": time.time() - seconds, "duration_s": 0.0, **facts})
 
 
 @pytest.fixture
 def kept(isthmus: Isthmus) -> Iterator[Kept]:
     with kept_in(isthmus.data) as made:
-        made.now = NOW
+        made.now = time.time()
         yield made
 
 
