@@ -12,6 +12,7 @@ from isthmusd.core.administration import IssuedKey, KeyWish, RecordQuery, Stored
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import GatewayKey, Project, ProviderKey, TemporaryCredential, Tenant
 from isthmusd.stores.database import Database
+from isthmusd.stores.loading import load
 
 if TYPE_CHECKING:
     from isthmusd.stores.given import GivenCredentials
@@ -124,22 +125,26 @@ class StoreAdministration:
 
     def records(self, query: RecordQuery) -> Sequence[StoredRecord]:
         """Read records of calls, the newest first."""
+        load()
         from isthmusd.stores.records import query_records  # noqa: PLC0415 loads SQLAlchemy
 
         with self._database.reading() as connection:
             return query_records(connection, query, self._keyring)
 
     def _tenants(self) -> Tenants:
+        load()
         from isthmusd.stores.tenants import Tenants  # noqa: PLC0415 loads SQLAlchemy
 
         return Tenants(self._database, self._keyring)
 
     def _keys(self) -> Keys:
+        load()
         from isthmusd.stores.keys import Keys  # noqa: PLC0415 loads SQLAlchemy
 
         return Keys(self._database, self._keyring, self._issuer)
 
     def _given(self) -> GivenCredentials:
+        load()
         from isthmusd.stores.given import GivenCredentials  # noqa: PLC0415 loads SQLAlchemy
 
         return GivenCredentials(self._database)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from isthmusd.core.errors import Unavailable
+from isthmusd.stores.loading import is_loaded, load
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +40,9 @@ class Asking:
     async def ask(self, question: Callable[[], Answer], until: float | None = None) -> Answer:
         """Run a question. Raises Late when it takes too long: one that runs by then ends by itself, one that
         still waits for a thread is dropped."""
+        if not is_loaded():
+            # Takes a second, which is not the store's fault: nobody's wait counts it.
+            await self.run(load)
         try:
             async with asyncio.timeout_at(self.limit() if until is None else until):
                 return await self.run(question)
@@ -46,12 +50,17 @@ class Asking:
             raise Late(NO_ANSWER, code=CODE, retry_after_s=1) from None
 
     async def run(self, task: Callable[[], Answer]) -> Answer:
-        """Run what takes as long as it takes."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, task)
+        """Run what takes as long as it takes, once everything that it may need is loaded."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _loaded, task)
 
     async def close(self) -> None:
         """Take no more questions, and let those that run end: the store's connections are closed next."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+
+def _loaded(task: Callable[[], Answer]) -> Answer:
+    load()
+    return task()
 
 
 def no_answer() -> Unavailable:

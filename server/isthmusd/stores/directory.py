@@ -14,7 +14,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -220,10 +219,8 @@ class CachedDirectory:
         self._answers, self._away = True, False
 
     def _load(self) -> None:
-        """Load what reads the store. It takes a second, which is not the store's fault: nobody's wait counts it."""
+        """Load what speaks to the store. It takes a while, which is not the store's fault: nobody's wait counts it."""
         self._database.load()
-        import_module("isthmusd.stores.changes")
-        import_module("isthmusd.stores.rows")
 
     def _news(self, known: int | None, mark: float | None) -> Changes:
         from isthmusd.stores.changes import changes_since  # noqa: PLC0415 loads SQLAlchemy
