@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,10 @@ def test_what_was_done_is_on_record(running: Administered) -> None:
         stub.CreateTenant(pb.CreateTenantRequest(id="recorded"), metadata=running.admin, timeout=10)
 
         def actions() -> list[str]:
-            listed = stub.ListRecords(pb.ListRecordsRequest(tenant="ops"), metadata=running.admin, timeout=10)
+            # Each look is on record too: not too many, lest they push out what is looked for.
+            time.sleep(0.1)
+            request = pb.ListRecordsRequest(tenant="ops", page_size=1000)
+            listed = stub.ListRecords(request, metadata=running.admin, timeout=10)
             return [record.action for record in listed.records]
 
         kept = eventually(lambda: "CreateTenant id=recorded" in actions())

@@ -157,13 +157,20 @@ def _embedding(wish: Wish) -> embedding_pb2.EmbeddingRequest:
     return embedding_pb2.EmbeddingRequest(model=wish.model, input=[embedding_pb2.EmbeddingInput(text=wish.text)])
 
 
+UNTOLD = b"Internal error from Core"
+"""What grpc.aio's client says, now and then, when a call is refused while it still writes: it has lost the status."""
+
+
 async def _forward(wish: Wish) -> Heard:
     body = msgspec.json.encode({"model": wish.model, "prompt": wish.text})
     named = forward_pb2.Header(name="content-type", value="application/json")
     head = forward_pb2.ForwardRequestHead(method="POST", path="/v1/images/generations", headers=[named])
     pieces = [forward_pb2.ForwardRequest(head=head), forward_pb2.ForwardRequest(body=body)]
     stub = forward_pb2_grpc.ForwardServiceStub(wish.channel)
-    return await heard(stub.Forward(iter(pieces), metadata=wish.pairs, timeout=LIMIT_S))
+    while True:
+        told = await heard(stub.Forward(iter(pieces), metadata=wish.pairs, timeout=LIMIT_S))
+        if told.body != UNTOLD:
+            return told
 
 
 MESSAGES = [{"role": "user", "content": "{text}"}]

@@ -91,7 +91,9 @@ def first_beyond(connection: Connection, count: int) -> tuple[float, str] | None
 
 def _delete(connection: Connection, condition: ColumnElement[bool]) -> int:
     some = select(records.c.id).where(condition).order_by(records.c.ended_at).limit(CHUNK)
-    return connection.execute(delete(records).where(records.c.id.in_(some))).rowcount
+    # Two statements: of a limit within the first one Postgres may make several, each with rows of its own.
+    names = connection.execute(some).scalars().all()
+    return connection.execute(delete(records).where(records.c.id.in_(names))).rowcount if names else 0
 
 
 def _conditions(query: RecordQuery) -> list[ColumnElement[bool]]:

@@ -137,7 +137,10 @@ def delete_credentials(connection: Connection, *, expired_before: float, limit: 
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    connection.execute(delete(credentials).where(credentials.c.id.in_(old)))
+    # Two statements: of a limit within the first one Postgres may make several, each with rows of its own.
+    names = connection.execute(old).scalars().all()
+    if names:
+        connection.execute(delete(credentials).where(credentials.c.id.in_(names)))
 
 
 def read_subject(connection: Connection, issuer: str, subject: str) -> str | None:
