@@ -24,7 +24,7 @@ import psycopg
 import pytest
 from isthmus.v1 import chat_pb2_grpc
 
-from tests.fakes.postgres import Postgres, postgres_programs, running_postgres
+from tests.fakes.postgres import Postgres, running_postgres
 from tests.system.callers import Office
 from tests.system.kept_calls import DIARY, Kept, counts, keeping, rows, settled, stored
 from tests.system.pair import Pair, eventually, running_pair
@@ -192,10 +192,7 @@ def test_while_the_store_is_locked_calls_are_as_fast_and_nothing_is_lost(tmp_pat
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no Postgres server is installed")
-    with running_postgres(programs) as server:
+    with running_postgres() as server:
         yield server
 
 

@@ -21,7 +21,7 @@ from isthmusd.stores.directory import CachedDirectory
 from isthmusd.stores.options import StoreOptions
 
 from tests.edge.gateway import running_gateway
-from tests.fakes.postgres import Postgres, postgres_programs, running_postgres
+from tests.fakes.postgres import Postgres, running_postgres
 from tests.system.background import in_background
 from tests.system.callers import Office
 from tests.system.calling import Caller
@@ -39,10 +39,7 @@ THREADS = 2
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no Postgres server is installed")
-    with running_postgres(programs) as server:
+    with running_postgres() as server:
         yield server
 
 

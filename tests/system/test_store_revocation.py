@@ -18,7 +18,7 @@ from isthmusd.stores.directory import CachedDirectory
 from isthmusd.stores.options import StoreOptions
 
 from tests.edge.gateway import ROOT, running_gateway
-from tests.fakes.postgres import postgres_programs, running_postgres
+from tests.fakes.postgres import running_postgres
 from tests.system.callers import Office
 from tests.system.calling import Caller
 from tests.system.pair import eventually
@@ -30,10 +30,7 @@ PROCESSES = 2
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no Postgres server is installed")
-    with running_postgres(programs) as server:
+    with running_postgres() as server:
         yield server.url(server.database())
 
 

@@ -6,10 +6,11 @@ import base64
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from isthmus.v1 import chat_pb2, chat_stream_pb2, stream_pb2
-from isthmusd.core.record import Bodies
+from isthmusd.core.record import Bodies, Record
 
 from tests.fakes.callers import SECRET
 from tests.unit.cli.commands import Isthmus
@@ -23,8 +24,9 @@ PIECES = [
 ]
 
 
-def ago(seconds: float, record_id: str, **facts: object) -> object:
-    return replace(RECORD, **{"id": record_id, "started_at": time.time() - seconds, "duration_s": 0.0, **facts})
+def ago(seconds: float, record_id: str, **facts: Any) -> Record:
+    told: dict[str, Any] = {"id": record_id, "started_at": time.time() - seconds, "duration_s": 0.0, **facts}
+    return replace(RECORD, **told)
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def command(isthmus: Isthmus) -> Isthmus:
     return replace(isthmus, environ={"ISTHMUS_SECRET": SECRET})
 
 
-def store(kept: Kept, *records: object) -> None:
-    kept.write(*records)  # pyright: ignore[reportArgumentType] - made of keyword arguments
+def store(kept: Kept, *records: Record) -> None:
+    kept.write(*records)
     kept.sweep()
 
 

@@ -77,7 +77,7 @@ def test_no_answer_but_that_of_a_new_key_has_a_field_for_a_secret() -> None:
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 async def test_r3_every_method_refuses_all_but_administrators(tmp_path: Path, method: str) -> None:
-    async with administering(tmp_path, Desk()) as admin:  # type: ignore[arg-type] # it is never reached
+    async with administering(tmp_path, Desk()) as admin:
         call = admin.channel.unary_unary(PREFIX + method, request_serializer=None, response_deserializer=None)
         garbage = (("authorization", "Bearer isk_garbage"),)
         refusals = [await refusal_of(call(b"", metadata=metadata)) for metadata in ((), garbage, admin.as_(CALLER))]
@@ -93,7 +93,7 @@ async def test_r3_every_method_refuses_all_but_administrators(tmp_path: Path, me
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer sk-somebodys-own"),)])
 async def test_anonymous_access_administers_nothing(tmp_path: Path, metadata: Any) -> None:
-    async with administering(tmp_path, Desk(), anonymous=True) as admin:  # type: ignore[arg-type] # it is never reached
+    async with administering(tmp_path, Desk(), anonymous=True) as admin:
         refusal = await refusal_of(admin.stub.ListTenants(pb.ListTenantsRequest(), metadata=metadata))
 
     assert refusal.code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
@@ -140,7 +140,7 @@ async def test_what_a_caller_named_cannot_pass_for_more_than_one_name(tmp_path: 
     ],
 )
 async def test_failures_have_their_status(tmp_path: Path, error: Exception, code: grpc.StatusCode) -> None:
-    async with administering(tmp_path, Desk(error)) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, Desk(error)) as admin:
         refusal = await refusal_of(admin.call("ListTenants", pb.ListTenantsRequest()))
 
     assert refusal.code is code
@@ -149,7 +149,7 @@ async def test_failures_have_their_status(tmp_path: Path, error: Exception, code
 
 
 async def test_bytes_that_are_no_message_are_the_callers_error_and_recorded(tmp_path: Path) -> None:
-    async with administering(tmp_path, Desk()) as admin:  # type: ignore[arg-type] # it is never reached
+    async with administering(tmp_path, Desk()) as admin:
         refusal = await refusal_of(admin.raw(PREFIX + "CreateKey", b"\xff\xff"))
 
     assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -158,7 +158,7 @@ async def test_bytes_that_are_no_message_are_the_callers_error_and_recorded(tmp_
 
 async def test_a_change_whose_caller_left_is_made_and_recorded_once_it_is(tmp_path: Path) -> None:
     desk = Desk()
-    async with administering(tmp_path, desk) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, desk) as admin:
         call = admin.stub.ListTenants(pb.ListTenantsRequest(), metadata=admin.as_(ADMIN))
         await asyncio.wait_for(asyncio.to_thread(desk.entered.wait, 10), 10)
         call.cancel()
@@ -175,7 +175,7 @@ async def test_a_change_whose_caller_left_is_made_and_recorded_once_it_is(tmp_pa
 
 async def test_only_some_methods_run_at_once(tmp_path: Path) -> None:
     desk = Desk()
-    async with administering(tmp_path, desk) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, desk) as admin:
         running = [asyncio.ensure_future(admin.call("ListTenants", pb.ListTenantsRequest())) for _ in range(12)]
         await asyncio.wait_for(asyncio.to_thread(desk.entered.wait, 10), 10)
         # Its threads are not all taken: others' look-ups go on.
@@ -189,7 +189,7 @@ async def test_only_some_methods_run_at_once(tmp_path: Path) -> None:
 async def test_r22_the_admin_listener_reflects_its_own_services_only(tmp_path: Path) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
 
-    async with administering(tmp_path, Desk()) as admin:  # type: ignore[arg-type] # it is never reached
+    async with administering(tmp_path, Desk()) as admin:
         stub = reflection_pb2_grpc.ServerReflectionStub(admin.channel)
         answers = [answer async for answer in stub.ServerReflectionInfo(iter([request]))]
         health = await health_pb2_grpc.HealthStub(admin.channel).Check(
@@ -211,14 +211,14 @@ async def test_r22_each_listener_describes_its_own_services_only(tmp_path: Path)
         answers = stub.ServerReflectionInfo(iter(requests))
         return [answer.HasField("file_descriptor_response") async for answer in answers]
 
-    async with administering(tmp_path, Desk()) as admin, serving() as public:  # type: ignore[arg-type] # never reached
+    async with administering(tmp_path, Desk()) as admin, serving() as public:
         found = {"admin": await described(admin.channel), "public": await described(public.channel)}
 
     assert found == {"admin": [True, False, True], "public": [False, True, True]}
 
 
 async def test_r3_what_callers_use_is_not_on_the_admin_listener(tmp_path: Path) -> None:
-    async with administering(tmp_path, Desk()) as admin:  # type: ignore[arg-type] # it is never reached
+    async with administering(tmp_path, Desk()) as admin:
         refusal = await refusal_of(admin.raw("/isthmus.v1.ModelService/ListModels", b""))
 
     assert refusal.code is grpc.StatusCode.UNIMPLEMENTED

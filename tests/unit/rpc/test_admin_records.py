@@ -80,7 +80,7 @@ def stored(number: int, size: int = 0, data: bytes | None = None) -> StoredRecor
 
 
 async def test_a_record_is_shown_whole(tmp_path: Path) -> None:
-    async with administering(tmp_path, Shelf(stored(1))) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, Shelf(stored(1))) as admin:
         page = await admin.call("ListRecords", pb.ListRecordsRequest())
 
     (shown,) = page.records
@@ -99,7 +99,7 @@ async def test_a_record_is_shown_whole(tmp_path: Path) -> None:
 async def test_a_record_of_another_version_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
     old = stored(1, data=b'{"id":"r1","operation":"chat","status":200,"newer":{"x":1}}')
 
-    async with administering(tmp_path, Shelf(old)) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, Shelf(old)) as admin:
         page = await admin.call("ListRecords", pb.ListRecordsRequest())
 
     (shown,) = page.records
@@ -120,7 +120,7 @@ async def test_a_record_of_another_version_is_shown_as_far_as_it_goes(tmp_path: 
 async def test_a_record_that_cannot_be_shown_hides_no_other(tmp_path: Path, data: bytes) -> None:
     shelf = Shelf(stored(1), stored(2, data=data), stored(3))
 
-    async with administering(tmp_path, shelf) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, shelf) as admin:
         page = await admin.call("ListRecords", pb.ListRecordsRequest())
 
     assert [record.id for record in page.records] == ["r1", "r2", "r3"]
@@ -139,7 +139,7 @@ async def test_all_filters_reach_the_store(tmp_path: Path) -> None:
         include_bodies=True,
     )
 
-    async with administering(tmp_path, shelf) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, shelf) as admin:
         await admin.call("ListRecords", request)
         await admin.call("ListRecords", pb.ListRecordsRequest())
         await admin.call("ListRecords", pb.ListRecordsRequest(page_size=2000))
@@ -157,7 +157,7 @@ async def test_pages_give_each_record_once(tmp_path: Path) -> None:
     shelf = Shelf(*(stored(number) for number in range(7)))
     seen, token, count = list[str](), "", 0
 
-    async with administering(tmp_path, shelf) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, shelf) as admin:
         while not count or token:
             page = await admin.call("ListRecords", pb.ListRecordsRequest(page_size=3, page_token=token))
             seen += [record.id for record in page.records]
@@ -171,7 +171,7 @@ async def test_a_page_with_bodies_stays_below_what_clients_take(tmp_path: Path) 
     shelf = Shelf(*(stored(number, size=PAGE_BYTES // 3) for number in range(4)), stored(4, size=PAGE_BYTES + 1))
     seen, token = list[list[str]](), ""
 
-    async with administering(tmp_path, shelf) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, shelf) as admin:
         while not seen or token:
             page = await admin.call("ListRecords", pb.ListRecordsRequest(include_bodies=True, page_token=token))
             seen.append([record.id for record in page.records])
@@ -185,10 +185,10 @@ async def test_a_page_with_bodies_stays_below_what_clients_take(tmp_path: Path) 
 async def test_bodies_are_shown_only_to_who_asks_for_them(tmp_path: Path) -> None:
     cut = stored(1, size=8, data=encode(FULL)[:-1] + b',"bodies":"cut"}')
 
-    async with administering(tmp_path, Shelf(cut)) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, Shelf(cut)) as admin:
         without = await admin.call("ListRecords", pb.ListRecordsRequest())
         with_bodies = await admin.call("ListRecords", pb.ListRecordsRequest(include_bodies=True))
-    async with administering(tmp_path, Shelf(stored(1))) as admin:  # type: ignore[arg-type] # one method is enough
+    async with administering(tmp_path, Shelf(stored(1))) as admin:
         none_kept = await admin.call("ListRecords", pb.ListRecordsRequest(include_bodies=True))
 
     assert not without.records[0].HasField("bodies")

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from isthmusd.core.administration import KeyWish, TenantWish
 from isthmusd.core.keyring import Keyring
@@ -50,10 +51,14 @@ class Administered:
     def key(self, tenant_id: str = "acme") -> GatewayKey:
         return self.desk.create_key(KeyWish(tenant=tenant_id)).key
 
-    def credential(self, tenant_id: str = "acme", **facts: object) -> TemporaryCredential:
+    def credential(self, tenant_id: str = "acme", **facts: Any) -> TemporaryCredential:
         """Keep a temporary credential as its issuing does."""
-        given = {"id": secrets.token_hex(8), "issuer": Issuer(method="gateway_key", id="k"), "created_at": NOW} | facts
-        made = TemporaryCredential(tenant=tenant_id, **given)  # type: ignore[arg-type]
+        given: dict[str, Any] = {
+            "id": secrets.token_hex(8),
+            "issuer": Issuer(method="gateway_key", id="k"),
+            "created_at": NOW,
+        } | facts
+        made = TemporaryCredential(tenant=tenant_id, **given)
         with self.database.writing() as connection:
             insert_credential(connection, made)
         return made

@@ -12,16 +12,13 @@ from isthmusd.stores.tables import metadata
 from psycopg.sql import SQL, Identifier
 
 from tests.fakes.callers import SECRET
-from tests.fakes.postgres import Postgres, postgres_programs, running_postgres
+from tests.fakes.postgres import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A Postgres server for all tests of the run."""
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no Postgres server is installed")
-    with running_postgres(programs) as server:
+    with running_postgres() as server:
         yield server
 
 
