@@ -1,5 +1,5 @@
 """A real Postgres server of this machine's own, in a directory that goes with it. No imitation: where none is installed
-the tests that need it are skipped. PyPI has no server, and `make test` installs from nowhere else; the check of a commit
+the tests that need it are skipped. `make test` installs from PyPI only, which has no server; the check of a commit
 installs Debian's, and every test of the store runs over SQLite as well."""
 
 from __future__ import annotations

@@ -53,12 +53,8 @@ class Administered:
 
     def credential(self, tenant_id: str = "acme", **facts: Any) -> TemporaryCredential:
         """Keep a temporary credential as its issuing does."""
-        given: dict[str, Any] = {
-            "id": secrets.token_hex(8),
-            "issuer": Issuer(method="gateway_key", id="k"),
-            "created_at": NOW,
-        } | facts
-        made = TemporaryCredential(tenant=tenant_id, **given)
+        usual = {"id": secrets.token_hex(8), "issuer": Issuer(method="gateway_key", id="k"), "created_at": NOW}
+        made = TemporaryCredential(tenant=tenant_id, **(usual | facts))
         with self.database.writing() as connection:
             insert_credential(connection, made)
         return made
