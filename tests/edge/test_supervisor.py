@@ -189,7 +189,8 @@ async def test_workers_know_their_place_and_their_peers(tmp_path: Path):
     posts = workers.behind_envoy(folder, 2)
 
     assert [post.bind for post in posts] == [f"unix:{tmp_path}/w0.sock", f"unix:{tmp_path}/w1.sock"]
-    assert {post.peers for post in posts} == {tuple(post.bind for post in posts)}
+    assert {post.peers for post in posts} == {(f"unix:{tmp_path}/p0.sock", f"unix:{tmp_path}/p1.sock")}
+    assert [post.peers for post in workers.behind_envoy(folder, 1)] == [()]
     assert all(post.edge for post in posts)
     assert not await workers.accepts(posts[0])
     assert [post.edge for post in workers.alone(FOLDER, ANY, False) + workers.alone(FOLDER, ANY, True)] == [False, True]

@@ -28,6 +28,8 @@ class Access(StrEnum):
     """A tenant: neither anonymous nor somebody with a provider's key."""
     ADMIN = "admin"
     """An administrator, on the admin listener."""
+    PEER = "peer"
+    """A worker of the same node."""
     NOWHERE = "nowhere"
     """In a contract, but not served here."""
 
@@ -39,6 +41,8 @@ class Listener(StrEnum):
     """Envoy's, or a worker's own."""
     ADMIN = "admin"
     """The operators'."""
+    PEERS = "peers"
+    """A worker's socket for the others of its node, in the run's private directory."""
 
 
 class Undeclared(Exception):
@@ -110,6 +114,7 @@ RPCS: Mapping[str, Access] = {
     "/isthmus.v1.AdminService/SetProviderKey": Access.ADMIN,
     "/isthmus.v1.AdminService/SetSubject": Access.ADMIN,
     "/isthmus.v1.AdminService/UpdateTenant": Access.ADMIN,
+    "/isthmus.v1.FlightsService/Join": Access.PEER,
     # Operators serve it, and the gateway calls it.
     "/isthmus.v1.TokenVerifier/VerifyToken": Access.NOWHERE,
     "/grpc.health.v1.Health/Check": Access.OPEN,
@@ -151,7 +156,7 @@ ROUTES: Mapping[tuple[str, str], Access] = {
 EDGE_ROUTES: Mapping[str, Access] = {
     "/healthz/?": Access.OPEN,
     r"/readyz(\?.*)?": Access.OPEN,
-    r"/isthmus\.v1\.(AdminService|TokenVerifier)/.*": Access.NOWHERE,
+    r"/isthmus\.v1\.(AdminService|FlightsService|TokenVerifier)/.*": Access.NOWHERE,
     r"/\.well-known/jwks\.json/?": Access.OPEN,
     OPENAI: Access.CALLER,
     TYPED_ROUTE: Access.CALLER,
@@ -172,6 +177,7 @@ ADMIN_ROUTES: Mapping[tuple[str, str], Access] = {
 _SERVED: Mapping[Listener, frozenset[Access]] = {
     Listener.PUBLIC: frozenset({Access.OPEN, Access.CALLER, Access.ISSUER, Access.TENANT}),
     Listener.ADMIN: frozenset({Access.OPEN, Access.ADMIN}),
+    Listener.PEERS: frozenset({Access.PEER}),
 }
 
 

@@ -36,6 +36,35 @@ class Principal:
     """An identity that the store put to its tenant, and may take from it: its token named none."""
 
 
+class CacheMode(StrEnum):
+    """When an answer may come from the cache."""
+
+    AUTO = "auto"
+    """Where the same request is meant to get the same answer: temperature 0, a seed, embeddings, moderations."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+MAX_TTL_S = 604_800
+"""A week."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheWish:
+    """What a caller wants of the cache."""
+
+    mode: CacheMode = CacheMode.AUTO
+    ttl_s: int = MAX_TTL_S
+    reads: bool = True
+    """Unless `Cache-Control` wants a fresh answer."""
+    writes: bool = True
+    """Unless it forbids to keep the answer."""
+    max_age_s: int | None = None
+
+
+DEFAULT_CACHE = CacheWish()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     request_id: str
@@ -52,8 +81,9 @@ class Call:
     """Records go under this project."""
     record_bodies: bool = False
     """The project wants what was asked and answered in its records."""
-    cache_mode: str = "auto"
-    cache_ttl_s: int | None = None
+    cache: CacheWish = DEFAULT_CACHE
+    token: str | None = field(default=None, repr=False)
+    """What the caller showed; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

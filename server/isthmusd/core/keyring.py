@@ -53,7 +53,7 @@ class Keyring:
         self._masters = {_id(master): master for master in masters}
         if not self._masters:
             raise WeakSecret("there is no secret")
-        self._naming: dict[str, bytes] = {}
+        self._name_keys: dict[str, tuple[bytes, ...]] = {}
         signers = [_signer(master) for master in self._masters.values()]
         self.signer = signers[0]
         """The newest."""
@@ -93,14 +93,33 @@ class Keyring:
         kids = dict(zip(self._masters, self.public, strict=True))
         return kids.get(sealed[len(VERSION) : HEAD])
 
+    @property
+    def newest(self) -> bytes:
+        """The name of the secret that seals."""
+        return next(iter(self._masters))
+
+    def has(self, name: bytes) -> bool:
+        """Whether a secret of this name is here."""
+        return name in self._masters
+
+    def subkey(self, name: bytes, purpose: str, owner: str, token: str | None) -> bytes:
+        """Derive the key, 32 bytes, of one owner's things; with a token, one that nobody can derive without it."""
+        salt = None if token is None else hashlib.sha256(token.encode()).digest()
+        return _derive(self._masters[name], f"{purpose}/{owner}", salt)
+
+    def names(self, purpose: str, text: bytes) -> tuple[bytes, ...]:
+        """Name something by each secret, the newest first: HMAC-SHA-256, 32 bytes."""
+        keys = self._name_keys.get(purpose)
+        if keys is None:
+            # Names are needed for every call with a provider's key; deriving costs more than naming. The keys are no
+            # others': something may be sealed for a purpose of the same name.
+            keys = tuple(_derive(master, f"name/{purpose}") for master in self._masters.values())
+            self._name_keys[purpose] = keys
+        return tuple(hmac.digest(key, text, "sha256") for key in keys)
+
     def digest(self, purpose: str, text: str) -> str:
         """Name a secret without keeping it: HMAC-SHA-256, 64 hex digits. Only the newest secret names."""
-        key = self._naming.get(purpose)
-        if key is None:
-            # Names are needed for every call with a provider's key; deriving costs more than naming. The key is no
-            # other's: something may be sealed for a purpose of the same name.
-            key = self._naming[purpose] = _derive(next(iter(self._masters.values())), f"name/{purpose}")
-        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+        return self.names(purpose, text.encode())[0].hex()
 
 
 def seal_apart(plain: bytes, *, secret: bytes, nonce: bytes, owner: str) -> bytes:
@@ -120,8 +139,8 @@ def _decrypt(key: bytes, sealed: bytes, owner: str) -> bytes:
         raise Unsealable("it was sealed for something else, or changed since") from None
 
 
-def _derive(master: bytes, purpose: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"isthmus/1/{purpose}".encode()).derive(master)
+def _derive(master: bytes, purpose: str, salt: bytes | None = None) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=f"isthmus/1/{purpose}".encode()).derive(master)
 
 
 def _id(master: bytes) -> bytes:

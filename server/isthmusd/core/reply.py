@@ -20,6 +20,8 @@ class Provenance:
     upstream_request_id: str | None = None
     """The id that the provider gave the call."""
     losses: tuple[Loss, ...] = ()
+    personal: bool = False
+    """The provider set a cookie with it: it is for this caller only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.chat import ChatRequest, ChatResponse
 from isthmusd.core.completion import CompletionRequest, CompletionResponse
 from isthmusd.core.embedding import EmbeddingRequest, EmbeddingResponse
+from isthmusd.core.entry import Form
 from isthmusd.core.errors import GatewayError, UpstreamError
 from isthmusd.core.events import Event
 from isthmusd.core.headers import Headers
@@ -105,6 +106,43 @@ class Served(Protocol):
         ...
 
     def stream_encoder(self, stamp: Stamp, include_usage: bool) -> StreamEncoder: ...
+
+
+class Kept(Protocol):
+    """How one served operation is kept and carried between processes, and how an answer takes another form.
+
+    Bytes on the OpenAI surface are their own written form; messages of the typed one are protobuf's.
+    """
+
+    def canonical(self, body: Any, peeked: Peeked) -> bytes | None:
+        """Write a request so that equal ones are equal bytes, whether or not they stream. None: what it means is not
+        certain (names that repeat, text that is not Unicode)."""
+        ...
+
+    def freeze_request(self, body: Any) -> bytes: ...
+
+    def thaw_request(self, written: bytes) -> Any:
+        """Read what `freeze_request` wrote."""
+        ...
+
+    def freeze(self, piece: Any) -> bytes:
+        """Write a whole answer, or a piece of a streamed one."""
+        ...
+
+    def thaw_whole(self, written: bytes) -> Any: ...
+
+    def thaw_piece(self, written: bytes) -> Any: ...
+
+    def compact(self, pieces: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Give the frozen pieces of a stream as they are kept: fewer, where that moves no event's end."""
+        ...
+
+    def recast(self, pieces: Sequence[Any], was: Form, wanted: Form, stamp: Stamp) -> list[Any]:
+        """Give a complete answer in another form; a whole one is a single piece.
+
+        What is said stays the same, ids and times too. Raises Garbled or UnsupportedFeature where that cannot be done.
+        """
+        ...
 
 
 class Called(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.core.request import Operation
 from isthmusd.dialects import anthropic, bedrock, cohere, gemini, isthmus, openai
-from isthmusd.dialects.base import Called, Identity, Served
+from isthmusd.dialects.base import Called, Identity, Kept, Served
 
 _SERVED: dict[str, dict[Operation, Served]] = {"isthmus": isthmus.SERVED, "openai": openai.SERVED}
 _CALLED: dict[str, dict[Operation, Called]] = {
@@ -15,6 +15,7 @@ _CALLED: dict[str, dict[Operation, Called]] = {
     "gemini": gemini.CALLED,
     "openai": openai.CALLED,
 }
+_KEPT: dict[str, dict[Operation, Kept]] = {"isthmus": isthmus.KEPT, "openai": openai.KEPT}
 _IDENTITY: dict[str, dict[Operation, Identity]] = {"openai": openai.IDENTITY}
 
 CALLABLE = tuple(_CALLED)
@@ -32,6 +33,14 @@ def served(dialect: str, operation: Operation) -> Served:
 def called(dialect: str, operation: Operation) -> Called:
     """Give the half that a provider of an operation understands. Raises UnsupportedFeature."""
     half = _CALLED.get(dialect, {}).get(operation)
+    if half is None:
+        raise _unsupported(operation)
+    return half
+
+
+def kept(dialect: str, operation: Operation) -> Kept:
+    """Give how a served operation is kept. Raises UnsupportedFeature."""
+    half = _KEPT.get(dialect, {}).get(operation)
     if half is None:
         raise _unsupported(operation)
     return half

@@ -35,7 +35,7 @@ class Post:
     pulse: str
     """The file to touch for as long as the loop turns."""
     peers: tuple[str, ...]
-    """Where all workers of this run listen, this one included."""
+    """`unix:/path` where each worker of this run serves the others, by index; empty for one that is alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,10 @@ class Folder:
     def admin(self, index: int) -> Path:
         """Where worker `index` serves AdminService."""
         return self.root / f"a{index}.sock"
+
+    def peers(self, index: int) -> Path:
+        """Where worker `index` serves the other workers."""
+        return self.root / f"p{index}.sock"
 
     @property
     def admin_http(self) -> Path:
@@ -90,12 +94,17 @@ class Folder:
 
 def behind_envoy(folder: Folder, count: int) -> list[Post]:
     """Place each worker on a unix socket of its own: over a shared port Envoy would not balance."""
-    peers = tuple(f"unix:{folder.socket(index)}" for index in range(count))
+    peers = tuple(f"unix:{folder.peers(index)}" for index in range(count)) if count > 1 else ()
     return [
         Post(
-            bind=bind, index=index, edge=True, admin=_admin(folder, index), pulse=str(folder.pulse(index)), peers=peers
+            bind=f"unix:{folder.socket(index)}",
+            index=index,
+            edge=True,
+            admin=_admin(folder, index),
+            pulse=str(folder.pulse(index)),
+            peers=peers,
         )
-        for index, bind in enumerate(peers)
+        for index in range(count)
     ]
 
 
@@ -109,7 +118,7 @@ def alone(folder: Folder, listen: Address, behind_envoy: bool) -> list[Post]:
             edge=behind_envoy,
             admin=_admin(folder, 0),
             pulse=str(folder.pulse(0)),
-            peers=(bind,),
+            peers=(),
         )
     ]
 
@@ -129,6 +138,7 @@ def command(post: Post, folder: Folder, argv: Sequence[str], environ: Mapping[st
     def remove_traces() -> None:
         Path(post.pulse).unlink(missing_ok=True)
         folder.admin(post.index).unlink(missing_ok=True)
+        folder.peers(post.index).unlink(missing_ok=True)
         if post.edge:
             folder.socket(post.index).unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from isthmusd.core.caching import sets_cookie
 from isthmusd.core.call import Call, Stamp
 from isthmusd.core.errors import (
     Bug,
@@ -282,6 +283,7 @@ def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[
         endpoint=target.endpoint,
         upstream_request_id=travelling.request_id_in(headers),
         losses=losses,
+        personal=sets_cookie(headers.get("set-cookie", ())),
     )
     return pairs, provenance
 

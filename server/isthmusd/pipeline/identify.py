@@ -11,7 +11,8 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from isthmusd.core.authorisation import refusal
-from isthmusd.core.call import Call, Principal
+from isthmusd.core.caching import read_cache_control
+from isthmusd.core.call import MAX_TTL_S, CacheMode, CacheWish, Call, Principal
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.request import Arrival
@@ -25,17 +26,17 @@ TOKEN = re.compile(r"[!-+\--~]+")
 KEY_HEADERS = ("x-api-key", "api-key")
 WEBSOCKET_KEY = "openai-insecure-api-key."
 SWITCH = {"true": True, "false": False}
-CACHE_MODES = ("auto", "always", "never")
 ALIASES = {
     "x-isthmus-cache": "x-bt-use-cache",
     "x-isthmus-cache-ttl": "x-bt-cache-ttl",
     "x-isthmus-endpoint": "x-bt-endpoint-name",
 }
 """Our headers, and the older names that callers of other gateways send."""
-WISHES = frozenset({*ALIASES, *ALIASES.values(), "x-isthmus-strict", "x-isthmus-project", "x-bt-parent"})
+CACHE_CONTROL = "cache-control"
+WISHES = frozenset({*ALIASES, *ALIASES.values(), CACHE_CONTROL, "x-isthmus-strict", "x-isthmus-project", "x-bt-parent"})
 """Most callers have none."""
-MAX_TTL_S = 604_800
 PROJECT_LENGTH = 256
+CACHE_MODES = {mode.value: mode for mode in CacheMode}
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
 
@@ -65,7 +66,11 @@ class Identifier:
         deadline_at = self._deadline(arrival)
         if WISHES.isdisjoint(headers) and principal.project is None:
             return Call(
-                request_id=request_id, principal=principal, started_at=arrival.started_at, deadline_at=deadline_at
+                request_id=request_id,
+                principal=principal,
+                started_at=arrival.started_at,
+                deadline_at=deadline_at,
+                token=token,
             )
         project = principal.project or _project(headers, principal)
         return Call(
@@ -77,8 +82,8 @@ class Identifier:
             endpoint=_wish(headers, "x-isthmus-endpoint"),
             project=project,
             record_bodies=_records_bodies(principal, project),
-            cache_mode=_cache_mode(headers),
-            cache_ttl_s=_cache_ttl(headers),
+            cache=_cache_wish(headers),
+            token=token,
         )
 
     def _refuse_web_pages(self, arrival: Arrival) -> None:
@@ -188,17 +193,25 @@ def _records_bodies(principal: Principal, project: str | None) -> bool:
     return known is not None and known.record_bodies
 
 
-def _cache_mode(headers: Headers) -> str:
-    mode = _wish(headers, "x-isthmus-cache") or "auto"
+def _cache_wish(headers: Headers) -> CacheWish:
+    mode, ttl_s = _cache_mode(headers), _cache_ttl(headers)
+    said = read_cache_control(headers.get(CACHE_CONTROL, ()))
+    return CacheWish(
+        mode=mode, ttl_s=ttl_s, reads=not said.no_cache, writes=not said.no_store, max_age_s=said.max_age_s
+    )
+
+
+def _cache_mode(headers: Headers) -> CacheMode:
+    mode = (_wish(headers, "x-isthmus-cache") or CacheMode.AUTO).strip().lower()
     if mode not in CACHE_MODES:
         raise InvalidRequest("x-isthmus-cache must be 'auto', 'always' or 'never'", param="x-isthmus-cache")
-    return mode
+    return CACHE_MODES[mode]
 
 
-def _cache_ttl(headers: Headers) -> int | None:
+def _cache_ttl(headers: Headers) -> int:
     text = _wish(headers, "x-isthmus-cache-ttl")
     if text is None:
-        return None
+        return MAX_TTL_S
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_TTL_S:
         raise InvalidRequest(
             f"x-isthmus-cache-ttl must be whole seconds from 1 to {MAX_TTL_S}", param="x-isthmus-cache-ttl"

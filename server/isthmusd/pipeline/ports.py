@@ -8,6 +8,8 @@ from typing import Protocol
 
 from isthmusd.core.administration import IssuedKey, KeyWish, RecordQuery, StoredRecord, Subject, TenantWish
 from isthmusd.core.call import Stamp
+from isthmusd.core.entry import CacheItem
+from isthmusd.core.flight_parts import FlightPart, PeerAsking
 from isthmusd.core.headers import Headers
 from isthmusd.core.identity import Identity
 from isthmusd.core.media import Fetched
@@ -149,6 +151,49 @@ class TokenHook(Protocol):
 
     async def verify(self, token: str) -> Identity:
         """Ask. Raises Unauthenticated, CredentialExpired, Unavailable if nobody answers."""
+        ...
+
+
+class ReplyCache(Protocol):
+    """Sealed answers by name. Nothing here raises: what is slow, away or broken is a miss, and counted."""
+
+    def near(self, name: bytes) -> bytes | None:
+        """Give what this process has in memory."""
+        ...
+
+    async def get(self, name: bytes) -> bytes | None:
+        """Look an answer up, in memory and then where all processes keep theirs. It takes a bounded time."""
+        ...
+
+    def put(self, item: CacheItem) -> None:
+        """Keep an answer: in memory at once, elsewhere soon."""
+        ...
+
+    def refuse(self, name: bytes, why: str) -> None:
+        """Count and remove an entry that cannot be read: `sealed` or `unreadable`."""
+        ...
+
+
+class FlightWatch(Protocol):
+    """Counts what the sharing of answers does."""
+
+    def flight_began(self) -> None: ...
+
+    def flight_joined(self) -> None:
+        """A call waits for an answer that another one asked for."""
+        ...
+
+
+class Peers(Protocol):
+    """The workers of this node, and the answers on their way in them."""
+
+    def owners(self, name: bytes) -> Sequence[str | None]:
+        """Give whose business an answer is, the first first; None is this worker, and the last."""
+        ...
+
+    def join(self, peer: str, asking: PeerAsking) -> AbstractAsyncContextManager[AsyncIterator[FlightPart]]:
+        """Ask a peer for an answer; leaving the context lets go of it. Raises PeerLost if the peer is not there or goes
+        away, and what the peer raised."""
         ...
 
 

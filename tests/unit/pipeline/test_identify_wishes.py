@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import pytest
-from isthmusd.core.call import Call
+from isthmusd.core.call import CacheMode, CacheWish, Call
 from isthmusd.core.errors import InvalidRequest, PermissionDenied
 from isthmusd.core.headers import Headers
 from isthmusd.pipeline.identify import is_loopback_host, request_id_of
@@ -22,13 +23,7 @@ def call_of(headers: Headers | None = None, options: PipelineOptions | None = No
 def test_a_call_without_wishes_has_the_defaults() -> None:
     call = call_of()
 
-    assert (call.strict, call.endpoint, call.project, call.cache_mode, call.cache_ttl_s) == (
-        False,
-        None,
-        None,
-        "auto",
-        None,
-    )
+    assert (call.strict, call.endpoint, call.project, call.cache) == (False, None, None, CacheWish())
     assert call.deadline_at is None
     assert call.started_at == START
 
@@ -49,21 +44,22 @@ def test_a_switch_takes_nothing_else(text: str) -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "field", "value"),
     [
-        ("x-isthmus-cache", "x-bt-use-cache", "cache_mode", "always"),
-        ("x-isthmus-cache", "x-bt-use-cache", "cache_mode", "never"),
+        ("x-isthmus-cache", "x-bt-use-cache", "cache.mode", "always"),
+        ("x-isthmus-cache", "x-bt-use-cache", "cache.mode", "never"),
         ("x-isthmus-endpoint", "x-bt-endpoint-name", "endpoint", "main"),
     ],
 )
 def test_older_names_of_our_headers_work_and_ours_win(ours: str, theirs: str, field: str, value: str) -> None:
-    assert getattr(call_of({ours: [value]}), field) == value
-    assert getattr(call_of({theirs: [value]}), field) == value
-    assert getattr(call_of({ours: [value], theirs: ["auto"]}), field) == value
+    of = attrgetter(field)
+    assert of(call_of({ours: [value]})) == value
+    assert of(call_of({theirs: [value]})) == value
+    assert of(call_of({ours: [value], theirs: ["auto"]})) == value
 
 
 @pytest.mark.parametrize("name", ["x-isthmus-cache-ttl", "x-bt-cache-ttl"])
 @pytest.mark.parametrize(("text", "ttl_s"), [("1", 1), ("604800", 604800), ("0060", 60)])
 def test_the_time_to_live_is_whole_seconds(name: str, text: str, ttl_s: int) -> None:
-    assert call_of({name: [text]}).cache_ttl_s == ttl_s
+    assert call_of({name: [text]}).cache.ttl_s == ttl_s
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "604801", "1e3", "９", "9" * 30, "0000604801", "six"])
@@ -74,7 +70,12 @@ def test_any_other_time_to_live_is_refused(text: str) -> None:
     assert refused.value.param == "x-isthmus-cache-ttl"
 
 
-@pytest.mark.parametrize("text", ["on", "Always", "auto,never"])
+@pytest.mark.parametrize("text", ["ALWAYS", "Always", " always"])
+def test_a_cache_mode_may_be_written_in_any_case(text: str) -> None:
+    assert call_of(headers_of(x_isthmus_cache=text)).cache.mode is CacheMode.ALWAYS
+
+
+@pytest.mark.parametrize("text", ["on", "sometimes", "auto,never"])
 def test_an_unknown_cache_mode_names_the_three(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"'auto', 'always' or 'never'"):
         call_of(headers_of(x_bt_use_cache=text))

@@ -1,0 +1,25 @@
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JoinRequest(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: bytes
+    def __init__(self, call: _Optional[bytes] = ...) -> None: ...
+
+class JoinResponse(_message.Message):
+    __slots__ = ("head", "piece", "keep_alive", "landing", "failure")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ALIVE_FIELD_NUMBER: _ClassVar[int]
+    LANDING_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    head: bytes
+    piece: bytes
+    keep_alive: bytes
+    landing: bytes
+    failure: bytes
+    def __init__(self, head: _Optional[bytes] = ..., piece: _Optional[bytes] = ..., keep_alive: _Optional[bytes] = ..., landing: _Optional[bytes] = ..., failure: _Optional[bytes] = ...) -> None: ...

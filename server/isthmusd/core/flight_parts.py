@@ -1,0 +1,165 @@
+"""What workers of one node tell each other of answers on their way: values, and how they are written. All workers of a
+node are of one build, so the bytes need no history. Carrying them is `upstream/peers.py`'s and `rpc/flights.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from isthmusd.core import errors
+from isthmusd.core.entry import Head
+from isthmusd.core.errors import Bug, Exhausted, GatewayError, Told, UpstreamError
+from isthmusd.core.record import Attempt
+from isthmusd.core.request import Operation, Surface
+from isthmusd.core.usage import Usage
+
+
+class PeerLost(Exception):
+    """A worker that should give an answer is not there, or went away while it did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerAsking:
+    """A call as it arrived: the worker that is asked finds out again who calls and what for."""
+
+    operation: Operation
+    surface: Surface
+    dialect: str
+    method: str
+    path: str
+    headers: dict[str, list[str]] = field(repr=False)
+    body: bytes = field(repr=False)
+    stream: bool
+    authority: str | None
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadPart:
+    """An answer begins."""
+
+    head: Head
+    fresh: bool
+    """A provider was asked; False: it was kept."""
+    joined: bool
+    """Another call asked for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """The next piece of the body, frozen."""
+
+    data: bytes
+    passing: bool = False
+    """A keep-alive: it is no part of the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """A complete end, or an in-band failure."""
+
+    usage: Usage | None
+    attempts: tuple[Attempt, ...]
+    """What was sent to providers, told to the one call that accounts for it."""
+    failure: Failure | None = None
+    """The pieces end with this failure, told in-band."""
+    ttl_s: int = 0
+    """How long the answer is kept; 0: not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error, so that it can be raised again elsewhere."""
+
+    kind: str
+    message: str
+    type: str
+    code: str | None
+    param: str | None
+    http_status: int
+    retryable: bool
+    retry_after_s: float | None
+    told: Told | None
+    attempts: tuple[Attempt, ...] = ()
+
+
+FlightPart = HeadPart | Piece | Landing
+
+
+def failure_of(error: GatewayError, attempts: tuple[Attempt, ...] = ()) -> Failure:
+    """Write an error down."""
+    spoken = error.speaker if isinstance(error, Exhausted) else error
+    return Failure(
+        kind=type(spoken).__name__,
+        message=error.message,
+        type=error.type,
+        code=error.code,
+        param=error.param,
+        http_status=error.http_status,
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+        told=error.told if isinstance(error, UpstreamError) else None,
+        attempts=attempts,
+    )
+
+
+def _kinds(kind: type[GatewayError]) -> dict[str, type[GatewayError]]:
+    found = {kind.__name__: kind}
+    for each in kind.__subclasses__():
+        found |= _kinds(each)
+    return found
+
+
+KINDS = {name: kind for name, kind in _kinds(errors.GatewayError).items() if kind is not Exhausted}
+
+
+def error_of(failure: Failure) -> GatewayError:
+    """Make the error again."""
+    kind = KINDS.get(failure.kind, Bug)
+    error = kind(
+        failure.message,
+        code=failure.code,
+        param=failure.param,
+        http_status=failure.http_status,
+        retry_after_s=failure.retry_after_s,
+    )
+    match error:
+        case UpstreamError():
+            error.told = failure.told or Told()
+        case _:
+            pass
+    error.type, error.retryable = failure.type, failure.retryable
+    return error
+
+
+_ASKING = msgspec.msgpack.Decoder(PeerAsking)
+_HEAD = msgspec.msgpack.Decoder(HeadPart)
+_LANDING = msgspec.msgpack.Decoder(Landing)
+_FAILURE = msgspec.msgpack.Decoder(Failure)
+
+
+def written(part: PeerAsking | HeadPart | Landing | Failure) -> bytes:
+    """Write a value for another worker."""
+    return msgspec.msgpack.encode(part)
+
+
+def read_asking(data: bytes) -> PeerAsking:
+    """Read what `written` wrote, as the following do."""
+    return _ASKING.decode(data)
+
+
+def read_head(data: bytes) -> HeadPart:
+    """Read the beginning of an answer."""
+    return _HEAD.decode(data)
+
+
+def read_landing(data: bytes) -> Landing:
+    """Read the end of an answer."""
+    return _LANDING.decode(data)
+
+
+def read_failure(data: bytes) -> Failure:
+    """Read an error."""
+    return _FAILURE.decode(data)

@@ -1,0 +1,68 @@
+"""How answers of our own API are kept, and turned from one form into another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from isthmus.v1 import chat_pb2, chat_stream_pb2, completion_pb2, embedding_pb2
+
+from isthmusd.core.call import Stamp
+from isthmusd.core.entry import Form
+from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.request import Operation, Peeked
+from isthmusd.dialects.base import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class IsthmusKept:
+    """One operation, by the classes of its messages."""
+
+    request: type[Message]
+    whole: type[Message]
+    piece: type[Message]
+
+    def canonical(self, body: Message, peeked: Peeked) -> bytes | None:
+        """Write a request in one form. JSON within it counts by its text."""
+        del peeked
+        return body.SerializeToString(deterministic=True)
+
+    def freeze_request(self, body: Message) -> bytes:
+        """Write a message."""
+        return body.SerializeToString()
+
+    def thaw_request(self, written: bytes) -> Message:
+        """Read a request."""
+        return self.request.FromString(written)
+
+    def freeze(self, piece: Message) -> bytes:
+        """Write a message."""
+        return piece.SerializeToString()
+
+    def thaw_whole(self, written: bytes) -> Message:
+        """Read a whole answer."""
+        return self.whole.FromString(written)
+
+    def thaw_piece(self, written: bytes) -> Message:
+        """Read a message of a stream."""
+        return self.piece.FromString(written)
+
+    def compact(self, pieces: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Messages stay apart."""
+        return tuple(pieces)
+
+    def recast(self, pieces: Sequence[Message], was: Form, wanted: Form, stamp: Stamp) -> list[Message]:
+        """Give a complete answer in another form."""
+        raise UnsupportedFeature("This answer cannot be given in another form.")
+
+
+KEPT: dict[Operation, Kept] = {
+    Operation.CHAT: IsthmusKept(chat_pb2.ChatRequest, chat_pb2.ChatResponse, chat_stream_pb2.ChatChunk),
+    Operation.COMPLETION: IsthmusKept(
+        completion_pb2.CompletionRequest, completion_pb2.CompletionResponse, completion_pb2.CompletionChunk
+    ),
+    Operation.EMBEDDING: IsthmusKept(
+        embedding_pb2.EmbeddingRequest, embedding_pb2.EmbeddingResponse, embedding_pb2.EmbeddingResponse
+    ),
+}
