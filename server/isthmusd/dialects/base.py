@@ -137,10 +137,11 @@ class Kept(Protocol):
         """Give the frozen pieces of a stream as they are kept: fewer, where that moves no event's end."""
         ...
 
-    def recast(self, pieces: Sequence[Any], was: Form, wanted: Form, stamp: Stamp) -> list[Any]:
+    def recast(self, pieces: Sequence[Any], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None) -> list[Any]:
         """Give a complete answer in another form; a whole one is a single piece.
 
-        What is said stays the same, ids and times too. Raises Garbled or UnsupportedFeature where that cannot be done.
+        What is said stays the same, ids and times too. `usage` is what is known of it beside the pieces, which need not
+        tell it. Raises Garbled or UnsupportedFeature where that cannot be done.
         """
         ...
 

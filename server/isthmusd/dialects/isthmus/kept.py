@@ -12,6 +12,7 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
 from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.core.request import Operation, Peeked
+from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 
 
@@ -52,7 +53,9 @@ class IsthmusKept:
         """Messages stay apart."""
         return tuple(pieces)
 
-    def recast(self, pieces: Sequence[Message], was: Form, wanted: Form, stamp: Stamp) -> list[Message]:
+    def recast(
+        self, pieces: Sequence[Message], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
+    ) -> list[Message]:
         """Give a complete answer in another form."""
         raise UnsupportedFeature("This answer cannot be given in another form.")
 

@@ -9,6 +9,7 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
 from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.core.request import Operation, Peeked
+from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 from isthmusd.framing.canonical import canonical_object
 
@@ -53,7 +54,9 @@ class OpenAIKept:
         """Join events into blocks."""
         return tuple(_blocks(pieces))
 
-    def recast(self, pieces: Sequence[bytes], was: Form, wanted: Form, stamp: Stamp) -> list[bytes]:
+    def recast(
+        self, pieces: Sequence[bytes], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
+    ) -> list[bytes]:
         """Give a complete answer in another form."""
         raise UnsupportedFeature("This answer cannot be given in another form.")
 
