@@ -43,3 +43,7 @@ class PipelineOptions:
     """Where the paths below `/api/openai` lead; without a trailing slash."""
     body_bytes: int = 256 * 1024
     """What is kept of a body for a record, where the call's project wants bodies."""
+    cache_entry_bytes: int = 8 * 1024 * 1024
+    """Largest answer that is kept in the cache."""
+    cache_per_tenant: bool = False
+    """Callers of one tenant share answers; else the callers with one credential."""

@@ -17,9 +17,10 @@ from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.resolve import ModelAlias
 from isthmusd.providers import catalog
 from isthmusd.providers.catalog import CREDENTIALS, ProviderOptions
-from isthmusd.settings import identity
+from isthmusd.settings import cache, identity
 from isthmusd.settings.sources import SECRET_FIELDS
-from isthmusd.settings.tree import Tree
+from isthmusd.settings.tree import CacheScope, Tree
+from isthmusd.stores.caching import CacheOptions
 from isthmusd.stores.options import RecordingOptions, RecordsOptions, StoreOptions
 from isthmusd.upstream.options import HookOptions, IssuerOptions, MediaOptions
 
@@ -56,11 +57,13 @@ class Settings:
     store: StoreOptions
     records: RecordsOptions | None
     """None: records are in the log only."""
+    cache: CacheOptions | None
+    """None: no answer is kept."""
     issuers: tuple[IssuerOptions, ...]
     hook: HookOptions | None
     grpc: GrpcOptions
     log_level: Level
-    tree: Tree
+    tree: Tree = field(repr=False)
     """All of it as it could be written into a file, secrets included."""
     warnings: tuple[str, ...] = ()
     """What the operator should know, though the run can start."""
@@ -81,6 +84,7 @@ class Settings:
             token_issuer=tree.auth.name or "",
             store=_store(tree),
             records=_records(tree),
+            cache=cache.options(tree),
             issuers=identity.issuers(tree.auth),
             hook=identity.hook(tree.auth),
             grpc=GrpcOptions(
@@ -117,6 +121,8 @@ class Settings:
         for name, options in shown["providers"].items():
             given = {key: _set(value) for key, value in options.items() if value not in (None, [])}
             shown["providers"][name] = {key: value for key, value in given.items() if value or key in CREDENTIALS}
+        # What is left of it without its password says where answers are, and can be read again.
+        shown["cache"]["url"] = cache.shown(self.tree.cache.url)
         shown["models"] = {name: _alias(alias) for name, alias in shown["models"].items()}
         return shown
 
@@ -168,6 +174,8 @@ def _pipeline(tree: Tree, loopback: bool) -> PipelineOptions:
         calls=limits.calls,
         tenant_forward_url=_tenant_forward_url(tree),
         body_bytes=tree.records.body_bytes,
+        cache_entry_bytes=tree.cache.entry_bytes,
+        cache_per_tenant=tree.cache.scope is CacheScope.TENANT,
         media_bytes=tree.media.max_bytes,
         media_per_request=tree.media.max_per_request,
     )

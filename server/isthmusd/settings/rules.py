@@ -19,7 +19,7 @@ from isthmusd.edge.options import Address, admin_address
 from isthmusd.pipeline.resolve import ModelTarget
 from isthmusd.providers import catalog
 from isthmusd.providers.setup import VARIABLES, Setup
-from isthmusd.settings import identity_rules
+from isthmusd.settings import cache, identity_rules
 from isthmusd.settings.errors import SettingsError, nearest
 from isthmusd.settings.schema import Raw
 from isthmusd.settings.sources import SECRET_FIELDS
@@ -231,5 +231,6 @@ _RULES: tuple[Callable[[Tree], Iterator[str | None]], ...] = (
     _model_faults,
     _media_faults,
     _origin_faults,
+    cache.faults,
     identity_rules.faults,
 )

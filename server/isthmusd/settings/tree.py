@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -195,6 +196,41 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a request and of an answer, where their project records bodies."""
 
 
+class CacheScope(StrEnum):
+    """Who shares answers."""
+
+    CREDENTIAL = "credential"
+    """The callers with one key, or one identity."""
+    TENANT = "tenant"
+    """All callers of a tenant; who has none shares with nobody."""
+
+
+class Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers that are kept for the next one who asks the same."""
+
+    enabled: bool = True
+    """Off: every call reaches a provider."""
+
+    scope: CacheScope = CacheScope.CREDENTIAL
+    """Who shares answers: the callers with one `credential`, or of one `tenant`."""
+
+    url: str | None = None
+    """`redis://`, `rediss://` or `valkey://` for several nodes, `sqlite:////PATH`, `memory` for each worker's memory
+    alone; unset: SQLite's `cache.db` under `data`."""
+
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * MIB
+    """Of each worker's memory."""
+
+    store_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 2048 * MIB
+    """Of the SQLite file; Valkey's own is its `maxmemory`."""
+
+    entry_bytes: Count = 8 * MIB
+    """Larger answers are not kept."""
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    """How long a call waits for the store; then a provider is asked."""
+
+
 class TenantForward(msgspec.Struct, frozen=True, kw_only=True):
     """`/api/openai`."""
 
@@ -223,6 +259,9 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
     records: Records = Records()
     """What is kept of calls."""
+
+    cache: Cache = Cache()
+    """Answers that are kept for the next one who asks the same."""
 
     workers: Count | None = None
     """Server processes; unset: one per core."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +74,7 @@ class CacheOptions:
     """Of each worker's memory; 0: nothing is kept there."""
     path: Path | None = None
     """The SQLite file."""
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """Valkey's or Redis's, in place of the file."""
     store_bytes: int = 2 * 1024 * 1024 * 1024
     """Of the SQLite file. Valkey's is bounded by its own `maxmemory`."""
