@@ -137,6 +137,10 @@ class Kept(Protocol):
         """Give the frozen pieces of a stream as they are kept: fewer, where that moves no event's end."""
         ...
 
+    def write_failure(self, error: GatewayError) -> Any | None:
+        """Write the in-band error that ends a broken stream; None where the protocol reports failure by other means."""
+        ...
+
     def recast(self, pieces: Sequence[Any], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None) -> list[Any]:
         """Give a complete answer in another form; a whole one is a single piece.
 

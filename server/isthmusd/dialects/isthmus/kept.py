@@ -10,7 +10,7 @@ from isthmus.v1 import chat_pb2, chat_stream_pb2, completion_pb2, embedding_pb2
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
-from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.errors import GatewayError, UnsupportedFeature
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept

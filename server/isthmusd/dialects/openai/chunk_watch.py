@@ -99,7 +99,7 @@ class ChunkWatch:
 
     def write_error(self, error: GatewayError) -> bytes:
         """Write an error event."""
-        return data_event(encode_error(error))
+        return chunk_failure(error)
 
     def _count(self, choices: list[_Choice]) -> None:
         for place, choice in enumerate(choices):
@@ -178,3 +178,8 @@ def _without_usage(event: SseEvent) -> bytes:
         after = after.removeprefix(b",")
     lines = (before + after).split(b"\n")
     return b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
+
+
+def chunk_failure(error: GatewayError) -> bytes:
+    """Write the event that ends a broken stream."""
+    return data_event(encode_error(error))

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
-from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.errors import GatewayError, UnsupportedFeature
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
+from isthmusd.dialects.openai.chunk_watch import chunk_failure
+from isthmusd.dialects.openai.responses_watch import responses_failure
 from isthmusd.framing.canonical import canonical_object
 
 FORM = ("stream", "stream_options")
@@ -59,6 +61,9 @@ class OpenAIKept:
     ) -> list[bytes]:
         """Give a complete answer in another form."""
         raise UnsupportedFeature("This answer cannot be given in another form.")
+
+
+FAILURES = {Operation.RESPONSES: responses_failure}
 
 
 def _blocks(pieces: Sequence[bytes]) -> Iterator[bytes]:

@@ -75,8 +75,13 @@ class ResponsesWatch:
 
     def write_error(self, error: GatewayError) -> bytes:
         """Write an `error` event in the shape that this API has."""
-        members = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
-        return data_event(msgspec.json.encode(members), "error")
+        return responses_failure(error)
+
+
+def responses_failure(error: GatewayError) -> bytes:
+    """Write the event that ends a broken stream."""
+    members = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
+    return data_event(msgspec.json.encode(members), "error")
 
 
 def usage_in(response: msgspec.Raw | bytes) -> Usage | None:
