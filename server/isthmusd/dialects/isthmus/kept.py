@@ -53,6 +53,10 @@ class IsthmusKept:
         """Messages stay apart."""
         return tuple(pieces)
 
+    def write_failure(self, error: GatewayError) -> None:
+        """Failures are statuses here."""
+        del error
+
     def recast(
         self, pieces: Sequence[Message], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
     ) -> list[Message]:

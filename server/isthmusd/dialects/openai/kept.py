@@ -56,6 +56,10 @@ class OpenAIKept:
         """Join events into blocks."""
         return tuple(_blocks(pieces))
 
+    def write_failure(self, error: GatewayError) -> bytes:
+        """Write an error event in the shape that the operation has."""
+        return FAILURES.get(self.operation, chunk_failure)(error)
+
     def recast(
         self, pieces: Sequence[bytes], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
     ) -> list[bytes]:
