@@ -2,7 +2,8 @@
 
 The caller chooses the behaviour with the header `x-stub`, words separated by blanks: `status 429` (HTTP status by
 x-http-code), `abort CODE` (gRPC abort), `abort-late CODE` (after initial metadata), `stream COUNT DELAY_S`, `sleep S`,
-`exit` (the process dies); otherwise it tells what arrived, as JSON.
+`exit` (the process dies); otherwise it tells what arrived, as JSON. `x-stub-initial`, words NAME=VALUE, is metadata
+that comes first.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ async def answer(path: str, requests: list, context: grpc.aio.ServicerContext) -
     words = (dict(metadata).get("x-stub") or "tell").split()
     is_http = path.startswith(HTTP)
     CALLS.inc()
+    initial = [word.partition("=")[::2] for word in (dict(metadata).get("x-stub-initial") or "").split()]
+    if initial:
+        await context.send_initial_metadata(tuple(initial))
 
     async def send(data: bytes, content_type: str = JSON) -> None:
         await context.write(httpbody_pb2.HttpBody(content_type=content_type, data=data) if is_http else data)

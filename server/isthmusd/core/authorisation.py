@@ -136,6 +136,7 @@ MODEL_ROUTES: Mapping[str, Access] = {
     "moderations": Access.CALLER,
     "responses": Access.CALLER,
 }
+MODELS_ROUTE = r"/isthmus\.v1\.OpenAIService/(Auto|ChatCompletions|Completions|Embeddings|Moderations|Responses)"
 TYPED_ROUTE = r"/(isthmus\.v1|grpc\.(health|reflection))\..*"
 JSON_ROUTE = "/(v1|api/openai)(/.*)?"
 
@@ -159,6 +160,7 @@ EDGE_ROUTES: Mapping[str, Access] = {
     r"/isthmus\.v1\.(AdminService|FlightsService|TokenVerifier)/.*": Access.NOWHERE,
     r"/\.well-known/jwks\.json/?": Access.OPEN,
     OPENAI: Access.CALLER,
+    MODELS_ROUTE: Access.CALLER,
     TYPED_ROUTE: Access.CALLER,
     JSON_ROUTE: Access.CALLER,
     "/v1(/.*)?": Access.CALLER,
