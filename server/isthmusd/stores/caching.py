@@ -5,16 +5,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from isthmusd.core.entry import CacheItem
 
 
-class CacheFault(Exception):
-    """A store could not do what it was asked. `kind` is one of a few words, for metrics."""
+class Fault(StrEnum):
+    """Why a store did not do what it was asked: all values that metrics get."""
 
-    def __init__(self, kind: str, detail: str) -> None:
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    """The server does not answer, or the disk does not do what it should."""
+    REFUSED = "refused"
+    """We may not: credentials, permissions, a file that is not ours."""
+    BUSY = "busy"
+    """Another process holds the file."""
+    FULL = "full"
+    CORRUPT = "corrupt"
+    """What is there is not what we wrote."""
+    DROPPED = "dropped"
+    """Not tried: too much waits to be written."""
+    RESTING = "resting"
+    """Not tried: it failed just now."""
+    SEALED = "sealed"
+    """An entry that its reader could not open."""
+    UNREADABLE = "unreadable"
+    """An entry that was opened, and is none."""
+    BROKEN = "broken"
+    """A mistake of ours."""
+
+
+class StoreStep(StrEnum):
+    """What a store is asked for: all values that metrics get."""
+
+    GET = "get"
+    PUT = "put"
+    REMOVE = "remove"
+    NEWS = "news"
+    """What was cleared by hand."""
+
+
+class CacheFault(Exception):
+    """A store could not do what it was asked."""
+
+    def __init__(self, kind: Fault, detail: str) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
 
@@ -39,11 +75,19 @@ class Cleared:
     at: float
     """Unix seconds: what was stored later stays."""
 
+    def covers(self, item: CacheItem) -> bool:
+        """Whether an entry is of what was cleared, and is older."""
+        return (
+            (self.tenant is None or self.tenant == item.tenant)
+            and (self.model is None or self.model == item.model)
+            and item.stored_at < self.at
+        )
+
 
 class CacheStore(Protocol):
     """Keeps sealed answers until they expire or their place is needed. All raise CacheFault."""
 
-    async def get(self, name: bytes) -> bytes | None:
+    async def get(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired."""
         ...
 
@@ -54,7 +98,7 @@ class CacheStore(Protocol):
     async def remove(self, name: bytes) -> None: ...
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
-        """Remove the entries of a tenant, of a model, of both, or all; tells how many, and leaves a note of it."""
+        """Remove the entries of a tenant, of a model, of both, or all, and leave a note of it; tells how many."""
         ...
 
     async def cleared_since(self, mark: str | None) -> tuple[list[Cleared], str]:
@@ -64,6 +108,22 @@ class CacheStore(Protocol):
     async def stats(self, tenant: str | None, model: str | None) -> CacheStats: ...
 
     async def aclose(self) -> None: ...
+
+
+class CacheWatch(Protocol):
+    """Counts what the stores do, for metrics. Called from the event loop only."""
+
+    def store_took(self, step: StoreStep, seconds: float) -> None:
+        """The shared store did something, failed at it, or was given up."""
+        ...
+
+    def store_failed(self, step: StoreStep, kind: Fault) -> None:
+        """The shared store did not do what it was asked, or what it gave was no use."""
+        ...
+
+    def memory_holds(self, count: int, size: int) -> None:
+        """So many entries and bytes are in this process now; told about once a second."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
