@@ -12,14 +12,16 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from isthmusd.core.caching import CacheStatus
 from isthmusd.core.record import Attempt, Record
 from isthmusd.core.usage import Usage
+from isthmusd.observe.cache_metrics import CacheMetrics
 
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 MAX_PROVIDERS = 100
 """Providers beyond this many share the label `other`."""
 NO_PROVIDER = "none"
-"""For calls that ended before a target was asked."""
+"""For calls that ended before a target was asked, or without one: what the cache answers is nobody's work."""
 STATUS_CLASSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 TOKEN_KINDS = {
     "prompt": "prompt_tokens",
@@ -92,6 +94,7 @@ class Metrics:
             # Of processes that live only: a worker that died took its calls with it.
             multiprocess_mode="livesum",
         )
+        self.cache = CacheMetrics(self.registry)
         self._active_count = 0
         self._providers: set[str] = set()
         # Looking a child up by its labels costs more than counting in it; the label sets are few.
@@ -126,7 +129,10 @@ class Metrics:
             self._first_event(record.operation, provider).observe(record.first_event_s)
         for attempt in record.attempts:
             self._attempt(self._bounded(attempt.provider), outcome(attempt)).inc()
-        if record.usage is not None:
+        if record.cache is not None:
+            self.cache.called(record.operation, record.cache)
+        # Of an answer that was given again nobody is paid a second time.
+        if record.usage is not None and record.cache != CacheStatus.HIT:
             self._count_tokens(provider, record.usage)
 
     def _count_tokens(self, provider: str, usage: Usage) -> None:

@@ -54,7 +54,25 @@ def test_call_is_counted_with_its_duration_first_event_attempts_and_tokens() -> 
         "isthmus_tokens_total{kind=cached,provider=openai}": 6,
         "isthmus_calls_active{}": 0,
         "isthmus_records_dropped_total{}": 0,
+        "isthmus_cache_bytes{}": 0,
+        "isthmus_cache_entries{}": 0,
+        "isthmus_cache_flights_total{}": 0,
+        "isthmus_cache_flights_joined_total{}": 0,
     }
+
+
+def test_tokens_of_an_answer_are_counted_when_it_is_made_not_when_it_is_given_again() -> None:
+    made = replace(RECORD, cache="MISS")
+    again = replace(RECORD, cache="HIT", attempts=(), first_event_s=None)
+
+    shown = counted(made, again, again)
+
+    assert {name: value for name, value in shown.items() if name.startswith("isthmus_tokens")} == {
+        "isthmus_tokens_total{kind=prompt,provider=openai}": 7,
+        "isthmus_tokens_total{kind=completion,provider=openai}": 5,
+        "isthmus_tokens_total{kind=cached,provider=openai}": 3,
+    }
+    assert shown["isthmus_calls_total{end=complete,operation=chat,provider=none,status_class=2xx,surface=openai}"] == 2
 
 
 def test_call_without_a_target_has_no_provider() -> None:
