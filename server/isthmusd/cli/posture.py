@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from isthmusd.edge.options import AdminAddress
 from isthmusd.settings import Settings
+from isthmusd.settings.cache import shown
 from isthmusd.stores.provision import DATABASE
 from isthmusd.stores.urls import sqlite_path
 
@@ -30,6 +31,7 @@ def _parts(settings: Settings) -> Iterator[str]:
     yield f"URLs of callers {'fetched' if settings.media is not None else 'not fetched'}"
     yield f"secret from {'the settings' if settings.secret else settings.data / 'secret'}"
     yield f"store {place_of_store(settings)}"
+    yield f"answers kept {_kept(settings)}"
 
 
 def _reach(address: AdminAddress) -> str:
@@ -49,3 +51,16 @@ def place_of_store(settings: Settings) -> str:
     if not settings.store.url:
         return str(settings.data / DATABASE)
     return str(sqlite_path(settings.store.url) or "in Postgres")
+
+
+def _kept(settings: Settings) -> str:
+    if settings.cache is None:
+        return "nowhere"
+    return f"in {place_of_cache(settings)}, for callers of one {settings.tree.cache.scope}"
+
+
+def place_of_cache(settings: Settings) -> str:
+    """Name where answers are kept, without the password that a URL may hold."""
+    if settings.cache is not None and settings.cache.path is not None:
+        return str(settings.cache.path)
+    return shown(settings.tree.cache.url) or "memory"

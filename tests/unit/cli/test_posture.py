@@ -26,6 +26,7 @@ def test_r26_start_lists_every_open_surface() -> None:
         "URLs of callers fetched",
         "secret from /home/user/.local/share/isthmus/secret",
         "store /home/user/.local/share/isthmus/isthmus.db",
+        "answers kept in /home/user/.local/share/isthmus/cache.db, for callers of one credential",
     ]
 
 
@@ -40,6 +41,8 @@ def test_r26_what_is_closed_or_open_to_others_is_said_as_such() -> None:
             "ISTHMUS_MEDIA_FETCH": "false",
             "ISTHMUS_SECRET": "canary-secret-0123456789-abcdefghijkl",
             "ISTHMUS_STORE_URL": "postgresql://isthmus:canary-password@db.example.com/isthmus",
+            "ISTHMUS_CACHE_URL": "rediss://isthmus:canary-password@cache.example.com:6380/0",
+            "ISTHMUS_CACHE_SCOPE": "tenant",
         }
     )
 
@@ -50,5 +53,14 @@ def test_r26_what_is_closed_or_open_to_others_is_said_as_such() -> None:
     assert "web pages of https://app.example.com" in now
     assert "gRPC reflection off" in now
     assert "URLs of callers not fetched" in now
-    assert now[-2:] == ["secret from the settings", "store in Postgres"]
+    assert now[-3:] == [
+        "secret from the settings",
+        "store in Postgres",
+        "answers kept in rediss://isthmus:***@cache.example.com:6380/0, for callers of one tenant",
+    ]
     assert "canary" not in "; ".join(now)
+
+
+def test_r26_what_is_kept_nowhere_is_said_as_such() -> None:
+    assert said({"ISTHMUS_CACHE_ENABLED": "false"})[-1] == "answers kept nowhere"
+    assert said({"ISTHMUS_CACHE_URL": "memory"})[-1] == "answers kept in memory, for callers of one credential"
