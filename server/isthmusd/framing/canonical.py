@@ -7,25 +7,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
+
+Exact = dict[str, "Exact"] | list["Exact"] | str | bool | msgspec.Raw | None
+"""A JSON value whose numbers are their text."""
 
 
 def canonical_object(text: bytes, without: Collection[str]) -> bytes | None:
     """Write a JSON object in canonical form, without some of its members. None: readers may differ in what it means,
     because a name repeats, a text is no Unicode, or it is nested too deep."""
     try:
-        members = json.loads(text, parse_int=_number, parse_float=_number, object_pairs_hook=_members)
-        for name in without:
-            members.pop(name, None)
-        return msgspec.json.encode(members, order="deterministic")
+        members = _plain_object(text)
+        return _written(read_exact(text) if members is None else members, without)
     except (ValueError, RecursionError):
         return None
 
 
+def read_exact(text: bytes) -> Exact:
+    """Read a JSON value. Raises ValueError if it is none or a name repeats, RecursionError if it is nested too deep."""
+    return json.loads(
+        text.decode(),
+        parse_int=_number,
+        parse_float=_number,
+        parse_constant=_no_number,
+        object_pairs_hook=_members,
+    )
+
+
+def write_exact(value: Exact) -> bytes:
+    """Write a JSON value in canonical form. Raises ValueError where a text is no Unicode."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def _written(value: Exact, without: Collection[str]) -> bytes | None:
+    match value:
+        case dict():
+            return write_exact({name: member for name, member in value.items() if name not in without})
+        case _:
+            return None
+
+
 def _number(text: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode())
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -33,3 +62,23 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a name repeats")
     return members
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
+
+
+def _plain_object(text: bytes) -> dict[str, Any] | None:
+    """Read an object in a third of the time; None if that could miss something.
+
+    What it could miss makes the text shorter once it is written anew: a name that repeats, -0. So do spaces, which
+    therefore are taken out first, and escapes that need not be: they are read the long way at once.
+    """
+    if b"\\u" in text:
+        return None
+    try:
+        members = _OBJECT.decode(text)
+    except msgspec.ValidationError:
+        # No object, or a whole number beyond what this reader takes.
+        return None
+    size = len(msgspec.json.encode(members))
+    return members if size == len(text) or size == len(msgspec.json.format(text, indent=-1)) else None

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
-from isthmusd.core.errors import GatewayError, UnsupportedFeature
+from isthmusd.core.errors import GatewayError
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 from isthmusd.dialects.openai.chunk_watch import chunk_failure
+from isthmusd.dialects.openai.kept_stream import blocks, events_of, garbled, unfaithful
+from isthmusd.dialects.openai.recast_responses import streamed_response, whole_response
+from isthmusd.dialects.openai.recast_stream import CHAT_CHUNKS, COMPLETION_CHUNKS, Chunks, unfold
+from isthmusd.dialects.openai.recast_usage import with_usage, without_usage
+from isthmusd.dialects.openai.recast_whole import fold
 from isthmusd.dialects.openai.responses_watch import responses_failure
 from isthmusd.framing.canonical import canonical_object
 
 FORM = ("stream", "stream_options")
 """Members that say how an answer is given, not what it is."""
-BLOCK_BYTES = 16_384
-"""Events are kept together up to this size: to write each on its own costs more than to make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class OpenAIKept:
 
     def compact(self, pieces: Sequence[bytes]) -> tuple[bytes, ...]:
         """Join events into blocks."""
-        return tuple(_blocks(pieces))
+        return tuple(blocks(event.raw for event in events_of(pieces)))
 
     def write_failure(self, error: GatewayError) -> bytes:
         """Write an error event in the shape that the operation has."""
@@ -64,23 +69,50 @@ class OpenAIKept:
         self, pieces: Sequence[bytes], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
     ) -> list[bytes]:
         """Give a complete answer in another form."""
-        raise UnsupportedFeature("This answer cannot be given in another form.")
+        if was == wanted:
+            return list(pieces)
+        try:
+            match self.operation:
+                case Operation.CHAT:
+                    return _recast_chunks(CHAT_CHUNKS, pieces, was, wanted, stamp, usage=usage)
+                case Operation.COMPLETION:
+                    return _recast_chunks(COMPLETION_CHUNKS, pieces, was, wanted, stamp, usage=usage)
+                case Operation.RESPONSES:
+                    return _recast_response(pieces, was, wanted)
+                case _:
+                    raise unfaithful()
+        except (ValueError, RecursionError) as error:
+            # A text that is no Unicode.
+            raise garbled() from error
 
 
 FAILURES = {Operation.RESPONSES: responses_failure}
 
 
-def _blocks(pieces: Sequence[bytes]) -> Iterator[bytes]:
-    block: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        if block and size + len(piece) > BLOCK_BYTES:
-            yield b"".join(block)
-            block, size = [], 0
-        block.append(piece)
-        size += len(piece)
-    if block:
-        yield b"".join(block)
+def _recast_chunks(
+    chunks: Chunks, pieces: Sequence[bytes], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
+) -> list[bytes]:
+    match was.stream, wanted.stream:
+        case True, True:
+            return list(blocks(with_usage(pieces, usage) if wanted.include_usage else without_usage(pieces)))
+        case True, False:
+            return [msgspec.json.encode(fold(events_of(pieces), chunks.kind, stamp, usage))]
+        case False, True:
+            events = unfold(b"".join(pieces), chunks, stamp, usage=usage, include_usage=wanted.include_usage)
+            return list(blocks(events))
+        case _:
+            # Of whole answers it is no question whether they tell their usage.
+            return list(pieces)
+
+
+def _recast_response(pieces: Sequence[bytes], was: Form, wanted: Form) -> list[bytes]:
+    match was.stream, wanted.stream:
+        case True, False:
+            return [whole_response(pieces)]
+        case False, True:
+            return list(blocks(streamed_response(b"".join(pieces))))
+        case _:
+            return list(pieces)
 
 
 KEPT: dict[Operation, Kept] = {
