@@ -8,19 +8,21 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 from isthmusd.clock import SystemClock
 from isthmusd.core.keyring import Keyring
+from isthmusd.core.vault import Vault
 from isthmusd.observe.journal import DeferredJournal, Journals, LogJournal
 from isthmusd.observe.metrics import Metrics
 from isthmusd.observe.sink import LineSink
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.callers import Callers, Identification
-from isthmusd.pipeline.flights import Flights
+from isthmusd.pipeline.flights import Caching, Flights
 from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.ports import ActiveCalls, Clock, Credentials, Journal, MediaFetcher, Upstream
 from isthmusd.pipeline.resolve import Resolver
 from isthmusd.pipeline.run import Gateway
 from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, TRIAL_MODEL, configured
 from isthmusd.rpc.admin_server import AdminServer
+from isthmusd.rpc.flights import PeerServer
 from isthmusd.rpc.server import Server, ServerOptions
 from isthmusd.settings import Settings
 from isthmusd.stores.administration import StoreAdministration
@@ -28,9 +30,11 @@ from isthmusd.stores.credentials import StoredCredentials
 from isthmusd.stores.database import Database
 from isthmusd.stores.directory import CachedDirectory
 from isthmusd.stores.journal import RecordJournal
+from isthmusd.stores.tiered_cache import open_cache
 from isthmusd.upstream.hook import VerifierHook
 from isthmusd.upstream.identity import IdentityIssuers
 from isthmusd.upstream.media import MediaClient
+from isthmusd.upstream.peers import WorkerPeers
 from isthmusd.upstream.registry import Upstreams
 
 SHOW_S = 0.5
@@ -78,8 +82,17 @@ async def running(
             identities=await resources.enter_async_context(IdentityIssuers(settings.issuers, clock)),
             hook=None if settings.hook is None else await resources.enter_async_context(VerifierHook(settings.hook)),
         )
+        caching = None
+        if settings.cache is not None:
+            caching = Caching(
+                vault=Vault(keyring),
+                cache=await resources.enter_async_context(open_cache(settings.cache, clock, metrics.cache)),
+                peers=await resources.enter_async_context(WorkerPeers(options.peers, options.index, clock)),
+                watch=metrics.cache,
+            )
         gateway = compose(
             settings,
+            caching=caching,
             clock=clock,
             upstream=upstream,
             media=media,
@@ -88,7 +101,12 @@ async def running(
             identification=identification,
             credentials=await resources.enter_async_context(StoredCredentials(database, settings.store)),
         )
+        resources.push_async_callback(gateway.flights.aclose)
         server = Server(gateway, options)
+        if options.peers:
+            peers = PeerServer(gateway, options.peers[options.index], options.message_bytes)
+            await peers.start()
+            resources.push_async_callback(peers.stop)
         if options.admin_bind is not None:
             administration = StoreAdministration(database, keyring, settings.token_issuer, clock)
             admin = AdminServer(gateway, administration, options)
@@ -118,6 +136,7 @@ async def _shown(metrics: Metrics) -> AsyncGenerator[None]:
 def compose(
     settings: Settings,
     *,
+    caching: Caching | None,
     clock: Clock,
     upstream: Upstream,
     media: MediaFetcher | None,
@@ -145,5 +164,5 @@ def compose(
             trial_model=TRIAL_MODEL,
         ),
         upstream=upstream,
-        flights=Flights(Attempts(upstream, clock, options, media)),
+        flights=Flights(Attempts(upstream, clock, options, media), options, clock, caching),
     )

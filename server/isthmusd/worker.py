@@ -36,6 +36,8 @@ async def serve(post: Post, settings: Settings) -> None:
         bind=post.bind,
         edge=post.edge,
         admin_bind=post.admin,
+        peers=post.peers,
+        index=post.index,
         message_bytes=settings.grpc.message_bytes,
         reflection=settings.grpc.reflection,
         notice_s=0.0 if post.bind.startswith("unix:") else NOTICE_S,

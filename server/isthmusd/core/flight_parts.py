@@ -58,15 +58,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
-    """A complete end, or an in-band failure."""
+    """The end, with or without a failure."""
 
     usage: Usage | None
     attempts: tuple[Attempt, ...]
     """What was sent to providers, told to the one call that accounts for it."""
     failure: Failure | None = None
-    """The pieces end with this failure, told in-band."""
-    ttl_s: int = 0
-    """How long the answer is kept; 0: not at all."""
+    told: bool = False
+    """The last piece tells the failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +81,12 @@ class Failure:
     retryable: bool
     retry_after_s: float | None
     told: Told | None
-    attempts: tuple[Attempt, ...] = ()
 
 
 FlightPart = HeadPart | Piece | Landing
 
 
-def failure_of(error: GatewayError, attempts: tuple[Attempt, ...] = ()) -> Failure:
+def failure_of(error: GatewayError) -> Failure:
     """Write an error down."""
     spoken = error.speaker if isinstance(error, Exhausted) else error
     return Failure(
@@ -101,7 +99,6 @@ def failure_of(error: GatewayError, attempts: tuple[Attempt, ...] = ()) -> Failu
         retryable=error.retryable,
         retry_after_s=error.retry_after_s,
         told=error.told if isinstance(error, UpstreamError) else None,
-        attempts=attempts,
     )
 
 
@@ -137,10 +134,9 @@ def error_of(failure: Failure) -> GatewayError:
 _ASKING = msgspec.msgpack.Decoder(PeerAsking)
 _HEAD = msgspec.msgpack.Decoder(HeadPart)
 _LANDING = msgspec.msgpack.Decoder(Landing)
-_FAILURE = msgspec.msgpack.Decoder(Failure)
 
 
-def written(part: PeerAsking | HeadPart | Landing | Failure) -> bytes:
+def written(part: PeerAsking | HeadPart | Landing) -> bytes:
     """Write a value for another worker."""
     return msgspec.msgpack.encode(part)
 
@@ -158,8 +154,3 @@ def read_head(data: bytes) -> HeadPart:
 def read_landing(data: bytes) -> Landing:
     """Read the end of an answer."""
     return _LANDING.decode(data)
-
-
-def read_failure(data: bytes) -> Failure:
-    """Read an error."""
-    return _FAILURE.decode(data)

@@ -10,9 +10,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from isthmusd.core.caching import CacheStatus
 from isthmusd.core.call import Call, Principal
 from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unauthenticated, Unavailable, UpstreamError
 from isthmusd.core.record import Attempt, Bodies, EndReason, Record
+from isthmusd.core.reply import Provenance
 from isthmusd.core.request import Arrival, Loss
 from isthmusd.core.routing import Target
 from isthmusd.core.usage import Usage
@@ -82,6 +84,23 @@ class Draft:
         self.usage: Usage | None = None
         self.losses: tuple[Loss, ...] = ()
         self.attempts: list[Attempt] = []
+        self.cache: CacheStatus | None = None
+        self.settled = False
+        """The last piece of the answer is about to leave."""
+        self._kept: Provenance | None = None
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the call, if that was no clean end."""
+        return self._error
+
+    def apart(self) -> Draft:
+        """Give a draft for an answer that is not this call's alone. It is never written."""
+        return Draft(self._arrival, self._clock)
+
+    def served_by(self, provenance: Provenance) -> None:
+        """Take in who once gave an answer that is given again."""
+        self._kept = provenance
 
     def meet(self, principal: Principal) -> None:
         """Take in whose call it is: that is known of refused ones too."""
@@ -145,6 +164,7 @@ class Draft:
     def settle(self) -> None:
         """Write the record, the first time. Called before the last byte of the reply leaves: what happens after that
         byte is no part of the call."""
+        self.settled = True
         journal, self._journal = self._journal, None
         if journal is not None:
             journal.write(self.finish())
@@ -152,9 +172,9 @@ class Draft:
     def finish(self) -> Record:
         """Give the record."""
         call, end = self._call, self._end()
-        last = self.attempts[-1] if self.attempts else None
         error = self._error
         principal = self._principal if call is None else call.principal
+        provider, target_model = self._answered_by()
         return Record(
             id=self._clock.stamp().id,
             request_id=call.request_id if call is not None else request_id_of(self._arrival.headers) or "",
@@ -168,10 +188,10 @@ class Draft:
             auth=principal.method if principal is not None else None,
             project=call.project if call is not None else None,
             model=None if self.model is None else self.model[:MODEL_LENGTH],
-            provider=None if last is None else last.provider,
-            target_model=None if last is None else last.model,
+            provider=provider,
+            target_model=target_model,
             attempts=tuple(self.attempts),
-            cache=None,
+            cache=self.cache,
             status=self._status(end),
             error_code=error.code if isinstance(error, GatewayError) else None,
             end=end,
@@ -182,6 +202,13 @@ class Draft:
             detail=_detail(error, end),
             bodies=self._bodies(),
         )
+
+    def _answered_by(self) -> tuple[str | None, str | None]:
+        if self.attempts:
+            return self.attempts[-1].provider, self.attempts[-1].model
+        if self._kept is not None:
+            return self._kept.provider, self._kept.model
+        return None, None
 
     def _bodies(self) -> Bodies | None:
         asked, answered = self._asked, self._answered

@@ -15,12 +15,13 @@ from isthmusd.pipeline.admission import Admission, Place
 from isthmusd.pipeline.bodies import check_body
 from isthmusd.pipeline.bound import refuse_other_models
 from isthmusd.pipeline.callers import Identification
-from isthmusd.pipeline.flights import Flights
+from isthmusd.pipeline.flights import Attended, Flights
 from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, Credentials, Journal, Upstream
 from isthmusd.pipeline.record import Draft, recording
 from isthmusd.pipeline.resolve import Resolver
+from isthmusd.pipeline.wanted import Asking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,8 @@ class Running:
         draft.operation, draft.model, draft.stream = inbound.operation, inbound.peeked.model, inbound.peeked.stream
         refuse_other_models(call.principal, chain(inbound.peeked.spans, inbound.peeked.extra))
         plan = gateway.resolver.resolve(call, inbound.peeked.model)
-        flight = gateway.flights.join(call, inbound, plan, arrival.headers, draft)
+        asking = Asking(arrival=arrival, call=call, inbound=inbound, plan=plan, draft=draft)
+        flight = gateway.flights.join(asking)
         reply = await flight.__aenter__()
         self._flight = flight
         draft.status = reply.status
@@ -102,6 +104,19 @@ class Running:
             case Stream():
                 pass  # piece by piece, where they come from
         return reply
+
+
+async def attend(gateway: Gateway, arrival: Arrival) -> AbstractAsyncContextManager[Attended] | None:
+    """Take a seat for a call that arrived at another worker, which records it; None: its answer is not shared.
+
+    Who calls, and what he may, is found out again: a worker is believed no more than its caller is. Raises as `run`.
+    """
+    draft = Draft(arrival, gateway.clock)
+    call = await gateway.identifier.identify(arrival, draft.meet)
+    inbound = understand(arrival, gateway.options.request_bytes)
+    refuse_other_models(call.principal, chain(inbound.peeked.spans, inbound.peeked.extra))
+    plan = gateway.resolver.resolve(call, inbound.peeked.model)
+    return await gateway.flights.attend(Asking(arrival=arrival, call=call, inbound=inbound, plan=plan, draft=draft))
 
 
 def understand(arrival: Arrival, limit: int) -> Inbound:

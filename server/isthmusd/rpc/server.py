@@ -53,6 +53,10 @@ class ServerOptions:
     """Envoy is the only one that can dial it: what it says of the call is believed."""
     admin_bind: str | None = None
     """`unix:/path` of AdminService; None: it is not served."""
+    peers: tuple[str, ...] = ()
+    """`unix:/path` where each worker of the node serves the others; empty for one that is alone."""
+    index: int = 0
+    """The place of this worker among them."""
     message_bytes: int = 64 * 1024 * 1024
     """Largest message received."""
     reflection: bool = True

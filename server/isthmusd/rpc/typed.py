@@ -10,10 +10,12 @@ from typing import Any
 
 import grpc.aio
 
+from isthmusd.core.caching import CacheStatus
 from isthmusd.core.errors import Bug, GatewayError
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.isthmus import name_provider, name_provider_of_stream
+from isthmusd.pipeline.answers import status_headers
 from isthmusd.pipeline.identify import request_id_of
 from isthmusd.pipeline.run import Gateway, run
 from isthmusd.rpc.call import REQUEST_ID, Context, Reader
@@ -21,7 +23,11 @@ from isthmusd.rpc.errors import MESSAGE_LIMIT, shortened, status_code, trailers
 
 METADATA_LIMIT = 6 * 1024
 """Clients of the C core refuse an answer, at random, whose metadata exceed 8 KiB: one that is paid for already."""
-LOSSES = "x-isthmus-losses"
+CACHE = "x-isthmus-cache"
+TOLD_TWICE = frozenset({"x-isthmus-losses", CACHE, "x-bt-cached", "age", "cache-control"})
+BYPASSED = status_headers(CacheStatus.BYPASS)
+"""Said here of calls that the cache had no part in; over HTTP Envoy says it."""
+OURS = frozenset({REQUEST_ID, "age", "cache-control"})
 PAIR_OVERHEAD = 32
 """What HTTP/2 counts for each header beside its name and value."""
 
@@ -63,17 +69,17 @@ class TypedCalls:
 
 
 async def _begin(context: Context, arrival: Arrival, reply: Whole | Stream) -> None:
-    """Send what precedes an answer. Losses are told at its end too, where callers look who read the answer first."""
-    losses = [pair for pair in reply.headers if pair[0] == LOSSES]
-    if losses:
-        context.set_trailing_metadata(losses)
-    await context.send_initial_metadata(metadata(arrival, reply))
+    """Send what precedes an answer. Some of it is told at its end too, where callers look who read the answer first."""
+    pairs = metadata(arrival, reply)
+    context.set_trailing_metadata([pair for pair in pairs if pair[0] in TOLD_TWICE])
+    await context.send_initial_metadata(pairs)
 
 
 def metadata(arrival: Arrival, reply: Whole | Stream) -> list[tuple[str, str]]:
     """Give the initial metadata of an answer: the same facts as the headers of the OpenAI surface, as many as a client
     takes, our own before the provider's."""
-    pairs = [*request_metadata(arrival), *reply.headers]
+    known = any(name == CACHE for name, _ in reply.headers)
+    pairs = [*request_metadata(arrival), *(() if known else BYPASSED), *reply.headers]
     left, kept = METADATA_LIMIT, list[tuple[str, str]]()
     for name, value in sorted(pairs, key=_is_providers):
         size = len(name) + len(value) + PAIR_OVERHEAD
@@ -84,7 +90,7 @@ def metadata(arrival: Arrival, reply: Whole | Stream) -> list[tuple[str, str]]:
 
 
 def _is_providers(pair: tuple[str, str]) -> bool:
-    return not pair[0].startswith(("x-isthmus-", "x-bt-")) and pair[0] != REQUEST_ID
+    return not pair[0].startswith(("x-isthmus-", "x-bt-")) and pair[0] not in OURS
 
 
 def request_metadata(arrival: Arrival) -> list[tuple[str, str]]:

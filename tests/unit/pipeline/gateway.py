@@ -11,7 +11,7 @@ from isthmusd.core.profile import Flavour, Provider
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.callers import Identification
-from isthmusd.pipeline.flights import Flights
+from isthmusd.pipeline.flights import Caching, Flights
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.resolve import ModelAlias, Resolver
 from isthmusd.pipeline.run import Gateway
@@ -39,6 +39,8 @@ class Built:
     clock: FakeClock = field(default_factory=FakeClock)
     known: KnownCallers = field(default_factory=KnownCallers)
     """Tenants, keys and credentials."""
+    caching: Caching | None = None
+    """None: nothing is cached."""
 
     @classmethod
     def saying(cls, *answers: Answer, **options: Any) -> Built:
@@ -66,7 +68,7 @@ class Built:
                 anonymous=options.anonymous,
             ),
             upstream=self.upstream,
-            flights=Flights(Attempts(self.upstream, self.clock, options)),
+            flights=Flights(Attempts(self.upstream, self.clock, options), options, self.clock, self.caching),
         )
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isthmus/v1/flights.proto\x12\nisthmus.v1\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"s\n\x0cJoinResponse\x12\x0e\n\x04head\x18\x01 \x01(\x0cH\x00\x12\x0f\n\x05piece\x18\x02 \x01(\x0cH\x00\x12\x14\n\nkeep_alive\x18\x03 \x01(\x0cH\x00\x12\x11\n\x07landing\x18\x04 \x01(\x0cH\x00\x12\x11\n\x07\x66\x61ilure\x18\x05 \x01(\x0cH\x00\x42\x06\n\x04part2M\n\x0e\x46lightsService\x12;\n\x04Join\x12\x17.isthmus.v1.JoinRequest\x1a\x18.isthmus.v1.JoinResponse0\x01\x42$\n\nisthmus.v1P\x01Z\x14isthmus/v1;isthmusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isthmus/v1/flights.proto\x12\nisthmus.v1\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"`\n\x0cJoinResponse\x12\x0e\n\x04head\x18\x01 \x01(\x0cH\x00\x12\x0f\n\x05piece\x18\x02 \x01(\x0cH\x00\x12\x14\n\nkeep_alive\x18\x03 \x01(\x0cH\x00\x12\x11\n\x07landing\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part2M\n\x0e\x46lightsService\x12;\n\x04Join\x12\x17.isthmus.v1.JoinRequest\x1a\x18.isthmus.v1.JoinResponse0\x01\x42$\n\nisthmus.v1P\x01Z\x14isthmus/v1;isthmusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOINREQUEST']._serialized_start=40
   _globals['_JOINREQUEST']._serialized_end=67
   _globals['_JOINRESPONSE']._serialized_start=69
-  _globals['_JOINRESPONSE']._serialized_end=184
-  _globals['_FLIGHTSSERVICE']._serialized_start=186
-  _globals['_FLIGHTSSERVICE']._serialized_end=263
+  _globals['_JOINRESPONSE']._serialized_end=165
+  _globals['_FLIGHTSSERVICE']._serialized_start=167
+  _globals['_FLIGHTSSERVICE']._serialized_end=244
 # @@protoc_insertion_point(module_scope)

@@ -11,15 +11,13 @@ class JoinRequest(_message.Message):
     def __init__(self, call: _Optional[bytes] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
-    __slots__ = ("head", "piece", "keep_alive", "landing", "failure")
+    __slots__ = ("head", "piece", "keep_alive", "landing")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
     KEEP_ALIVE_FIELD_NUMBER: _ClassVar[int]
     LANDING_FIELD_NUMBER: _ClassVar[int]
-    FAILURE_FIELD_NUMBER: _ClassVar[int]
     head: bytes
     piece: bytes
     keep_alive: bytes
     landing: bytes
-    failure: bytes
-    def __init__(self, head: _Optional[bytes] = ..., piece: _Optional[bytes] = ..., keep_alive: _Optional[bytes] = ..., landing: _Optional[bytes] = ..., failure: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, head: _Optional[bytes] = ..., piece: _Optional[bytes] = ..., keep_alive: _Optional[bytes] = ..., landing: _Optional[bytes] = ...) -> None: ...

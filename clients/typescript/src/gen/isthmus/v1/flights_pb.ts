@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file isthmus/v1/flights.proto.
  */
 export const file_isthmus_v1_flights: GenFile = /*@__PURE__*/
-  fileDesc("Chhpc3RobXVzL3YxL2ZsaWdodHMucHJvdG8SCmlzdGhtdXMudjEiGwoLSm9pblJlcXVlc3QSDAoEY2FsbBgBIAEoDCJzCgxKb2luUmVzcG9uc2USDgoEaGVhZBgBIAEoDEgAEg8KBXBpZWNlGAIgASgMSAASFAoKa2VlcF9hbGl2ZRgDIAEoDEgAEhEKB2xhbmRpbmcYBCABKAxIABIRCgdmYWlsdXJlGAUgASgMSABCBgoEcGFydDJNCg5GbGlnaHRzU2VydmljZRI7CgRKb2luEhcuaXN0aG11cy52MS5Kb2luUmVxdWVzdBoYLmlzdGhtdXMudjEuSm9pblJlc3BvbnNlMAFCJAoKaXN0aG11cy52MVABWhRpc3RobXVzL3YxO2lzdGhtdXN2MWIGcHJvdG8z");
+  fileDesc("Chhpc3RobXVzL3YxL2ZsaWdodHMucHJvdG8SCmlzdGhtdXMudjEiGwoLSm9pblJlcXVlc3QSDAoEY2FsbBgBIAEoDCJgCgxKb2luUmVzcG9uc2USDgoEaGVhZBgBIAEoDEgAEg8KBXBpZWNlGAIgASgMSAASFAoKa2VlcF9hbGl2ZRgDIAEoDEgAEhEKB2xhbmRpbmcYBCABKAxIAEIGCgRwYXJ0Mk0KDkZsaWdodHNTZXJ2aWNlEjsKBEpvaW4SFy5pc3RobXVzLnYxLkpvaW5SZXF1ZXN0GhguaXN0aG11cy52MS5Kb2luUmVzcG9uc2UwAUIkCgppc3RobXVzLnYxUAFaFGlzdGhtdXMvdjE7aXN0aG11c3YxYgZwcm90bzM");
 
 /**
  * One call as it arrived at another worker.
@@ -37,7 +37,7 @@ export const JoinRequestSchema: GenMessage<JoinRequest> = /*@__PURE__*/
   messageDesc(file_isthmus_v1_flights, 0);
 
 /**
- * A part of an answer, in the order head, pieces, landing; or a failure in place of all that would follow.
+ * A part of an answer, in the order head, pieces, landing. Without a head the landing tells a failure.
  *
  * @generated from message isthmus.v1.JoinResponse
  */
@@ -79,14 +79,6 @@ export type JoinResponse = Message<"isthmus.v1.JoinResponse"> & {
      */
     value: Uint8Array;
     case: "landing";
-  } | {
-    /**
-     * Why there is no answer, as this build writes it.
-     *
-     * @generated from field: bytes failure = 5;
-     */
-    value: Uint8Array;
-    case: "failure";
   } | { case: undefined; value?: undefined };
 };
 

@@ -1,0 +1,260 @@
+"""One answer on its way, and the calls that wait for it. Who produces it is `producing.py`'s, who joins `flights.py`'s.
+
+A producer calls `begin` once, `add` for each piece, then `land` or `fail` once. Each seat reads at its own pace, from
+the first piece on, whenever it came. What was read by all is held on for those who join later, up to the size of an
+entry; beyond it nobody joins any more, what all have read is let go of, and the slowest reader bounds what is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from isthmusd.core.errors import Interrupted
+from isthmusd.core.flight_parts import HeadPart
+from isthmusd.core.record import Attempt
+from isthmusd.core.usage import Usage
+from isthmusd.pipeline.alarm import Alarm
+
+TOO_SLOW = "this answer was read too slowly while others waited for it; ask again"
+
+
+class LostOnTheWay(Exception):
+    """Whoever produced the answer is gone: those who were told nothing of it yet ask again."""
+
+
+class Flight:
+    """Used from one loop. `closed` is called once, when nobody may join any more."""
+
+    def __init__(self, most_held: int, closed: Callable[[], None]) -> None:
+        self.head: HeadPart | None = None
+        self.landed = False
+        self.failure: BaseException | None = None
+        self.told = False
+        """The last piece tells the failure."""
+        self.overflowed = False
+        """It is longer than an entry: it will not be kept."""
+        self.usage: Usage | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self.ttl_s = 0
+        """How long it will be kept; 0: not at all. The first call that wants it kept says so."""
+        self.task: asyncio.Task[None] | None = None
+        self.pieces: list[bytes] = []
+        self._gone = 0
+        """Pieces before the held ones."""
+        self._size = 0
+        self._most = most_held
+        self._closed = closed
+        self._seats: list[Seat] = []
+        self._room: asyncio.Future[None] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come."""
+        return self.landed or self.failure is not None
+
+    @property
+    def complete(self) -> bool:
+        """Everything that came is still held."""
+        return self._gone == 0
+
+    @property
+    def end(self) -> int:
+        """How many pieces there were so far."""
+        return self._gone + len(self.pieces)
+
+    def begin(self, part: HeadPart) -> None:
+        """Tell what is known before the body."""
+        self.head = part
+        self._wake()
+
+    def add(self, data: bytes) -> None:
+        """Give the next piece."""
+        self.pieces.append(data)
+        self._size += len(data)
+        if self._size > self._most and not self.overflowed:
+            self.overflowed = True
+            self.close()
+        self._wake()
+
+    def breathe(self) -> None:
+        """Show those who read that the producer lives."""
+        for seat in self._seats:
+            seat.breath = True
+        self._wake()
+
+    async def room(self) -> None:
+        """Wait until the slowest reader has made room. Only an answer that is longer than an entry needs any."""
+        while self.overflowed and self._trimmed() > self._most:
+            if self._left_behind():
+                continue
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def land(self) -> None:
+        """End well."""
+        self.landed = True
+        self.close()
+        self._wake()
+
+    def fail(self, error: BaseException, *, told: bool = False) -> None:
+        """End with a failure, `told` by the last piece or by nothing. All who wait get it."""
+        if not self.over:
+            self.failure, self.told = error, told
+        self.close()
+        self._wake()
+
+    def close(self) -> None:
+        """Let nobody join any more."""
+        closed, self._closed = self._closed, _nothing
+        closed()
+
+    def sit(self) -> Seat:
+        """Take a place. The first one accounts for the answer; when it leaves, the next one does."""
+        seat = Seat(self)
+        self._seats.append(seat)
+        return seat
+
+    async def rise(self, seat: Seat) -> None:
+        """Give a place back. With the last one the answer ends, whether or not it is complete."""
+        if seat in self._seats:
+            self._seats.remove(seat)
+        self.moved()
+        task = self.task
+        if not self._seats and task is not None and not task.done():
+            self.close()
+            task.cancel()
+            # What was sent to providers is in the record of the call that leaves: its account is complete only then.
+            await asyncio.wait((task,))
+
+    def settle(self, seat: Seat) -> tuple[Attempt, ...]:
+        """Give what was sent to providers to the one seat that accounts for it, once."""
+        if self._seats and self._seats[0] is not seat:
+            return ()
+        attempts, self.attempts = self.attempts, ()
+        return attempts
+
+    def piece(self, place: int) -> bytes:
+        """Give a piece by its place."""
+        return self.pieces[place - self._gone]
+
+    def moved(self) -> None:
+        """Somebody has read on, or left."""
+        if self.overflowed and self._trimmed() <= self._most and self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _wake(self) -> None:
+        for seat in self._seats:
+            seat.wake()
+
+    def _trimmed(self) -> int:
+        """Let go of what all readers have; give what is still held, in bytes."""
+        first = min((seat.place for seat in self._seats if seat.reads), default=self.end)
+        count = first - self._gone
+        if count > 0:
+            self._size -= sum(len(piece) for piece in self.pieces[:count])
+            del self.pieces[:count]
+            self._gone = first
+        return self._size
+
+    def _left_behind(self) -> bool:
+        """Leave the slowest behind if others wait for him."""
+        readers = [seat for seat in self._seats if seat.reads]
+        slowest = min((seat.place for seat in readers), default=self.end)
+        if not any(seat.place == self.end for seat in readers):
+            return False
+        for seat in readers:
+            if seat.place == slowest:
+                seat.leave_behind()
+        return True
+
+
+class Seat:
+    """One call's place in a flight. Used by one task."""
+
+    __slots__ = ("_alarm", "_flight", "_waiter", "behind", "breath", "place", "reads")
+
+    def __init__(self, flight: Flight) -> None:
+        self.place = 0
+        """Of the piece to read next."""
+        self.reads = True
+        """Piece by piece; False: the whole is waited for, or nothing more is read."""
+        self.breath = False
+        self.behind = False
+        self._flight = flight
+        self._waiter: asyncio.Future[None] | None = None
+        self._alarm: Alarm | None = None
+
+    async def head(self, until: float | None) -> HeadPart:
+        """Wait for the beginning. Raises what the producer failed with, LostOnTheWay, TimeoutError at `until`."""
+        flight = self._flight
+        while flight.head is None:
+            if flight.failure is not None:
+                raise flight.failure.with_traceback(None)
+            await self._change(until)
+        return flight.head
+
+    async def whole(self, until: float | None) -> bool:
+        """Wait for the end, holding nothing up meanwhile; False: it became too long to be held. Raises as `head`."""
+        self.reads = False
+        flight = self._flight
+        while not flight.over and not flight.overflowed:
+            await self._change(until)
+        if flight.failure is not None:
+            raise flight.failure.with_traceback(None)
+        return flight.landed and flight.complete
+
+    async def more(self, until: float | None) -> bytes | None:
+        """Give the next piece; None: there is no more, or it is only to be shown that the producer lives (`breath`).
+
+        Raises Interrupted if the others could not wait any longer; TimeoutError at `until`.
+        """
+        flight = self._flight
+        while True:
+            if self.behind:
+                raise Interrupted(TOO_SLOW)
+            if self.place < flight.end:
+                data = flight.piece(self.place)
+                self.place += 1
+                flight.moved()
+                return data
+            if flight.over or self.breath:
+                return None
+            await self._change(until)
+
+    @property
+    def at_end(self) -> bool:
+        """Everything was read, and nothing more will come."""
+        return self._flight.over and self.place == self._flight.end
+
+    def leave_behind(self) -> None:
+        """Stop waiting for this reader."""
+        self.behind, self.reads = True, False
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has happened."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def leave(self) -> None:
+        """Give the place back. May be called again."""
+        if self._alarm is not None:
+            self._alarm.close()
+        await self._flight.rise(self)
+
+    async def _change(self, until: float | None) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            if until is None:
+                await self._waiter
+                return
+            if self._alarm is None:
+                self._alarm = Alarm()
+            await self._alarm.wait(self._waiter, until)
+        finally:
+            self._waiter = None
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,109 @@
+"""What workers of one node ask each other: an answer on its way in another worker. Served on a socket that only they
+can reach. Asking is `upstream/peers.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import grpc.aio
+from isthmus.v1 import flights_pb2
+from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse
+
+from isthmusd.core.authorisation import Listener
+from isthmusd.core.errors import Bug, GatewayError, UnsupportedFeature
+from isthmusd.core.flight_parts import Failure, Landing, PeerAsking, failure_of, read_asking, written
+from isthmusd.core.request import Arrival
+from isthmusd.dialects import registry
+from isthmusd.pipeline.flights import Attended
+from isthmusd.pipeline.run import Gateway, attend
+from isthmusd.rpc.call import Context
+from isthmusd.rpc.handlers import Declared, methods_of
+from isthmusd.rpc.server import channel_options
+
+SERVICE = flights_pb2.DESCRIPTOR.services_by_name["FlightsService"]
+GRACE_S = 5.0
+NOT_SHARED = "this answer is not shared between workers"
+
+
+class FlightsServicer:
+    """Implements `isthmus.v1.FlightsService`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def Join(self, request: JoinRequest, context: Context) -> None:
+        """Give a seat, and tell what it sees."""
+        # Before anything else: the other worker knows by it that this one lives.
+        await context.send_initial_metadata(())
+        try:
+            seat = await attend(self._gateway, _arrival(read_asking(request.call)))
+            if seat is None:
+                raise UnsupportedFeature(NOT_SHARED)
+            async with seat as attended:
+                await _tell(context, attended)
+        except asyncio.CancelledError:
+            raise
+        except GatewayError as error:
+            end = Landing(usage=None, attempts=(), failure=failure_of(error))
+            await context.write(JoinResponse(landing=written(end)))
+
+
+class PeerServer:
+    """A gRPC server for the other workers. `start` once, then `stop` once. Raises Undeclared."""
+
+    def __init__(self, gateway: Gateway, bind: str, message_bytes: int) -> None:
+        self._server = grpc.aio.server(options=channel_options(message_bytes))
+        self._server.add_insecure_port(bind)
+        methods = methods_of(SERVICE, FlightsServicer(gateway))
+        self._server.add_generic_rpc_handlers((Declared(Listener.PEERS, methods),))
+
+    async def start(self) -> None:
+        """Serve."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Stop taking calls, let those in flight finish."""
+        await self._server.stop(GRACE_S)
+
+
+def _arrival(asking: PeerAsking) -> Arrival:
+    return Arrival(
+        operation=asking.operation,
+        surface=asking.surface,
+        dialect=asking.dialect,
+        method=asking.method,
+        path=asking.path,
+        headers=asking.headers,
+        body=registry.kept(asking.dialect, asking.operation).thaw_request(asking.body),
+        stream=asking.stream,
+        authority=asking.authority,
+        started_at=asking.started_at,
+    )
+
+
+async def _tell(context: Context, attended: Attended) -> None:
+    """Tell the beginning, the pieces and the end."""
+    flight, seat = attended.flight, attended.seat
+    if flight.head is not None:
+        told = replace(flight.head, joined=not attended.begins)
+        await context.write(JoinResponse(head=written(told)))
+    while not seat.at_end:
+        data = await seat.more(None)
+        if data is not None:
+            await context.write(JoinResponse(piece=data))
+        elif seat.breath:
+            seat.breath = False
+            await context.write(JoinResponse(keep_alive=b""))
+    failure = None if flight.failure is None else _failure(flight.failure)
+    end = Landing(usage=flight.usage, attempts=flight.settle(seat), failure=failure, told=flight.told)
+    await context.write(JoinResponse(landing=written(end)))
+
+
+def _failure(error: BaseException) -> Failure:
+    match error:
+        case GatewayError():
+            return failure_of(error)
+        case _:
+            return failure_of(Bug("internal error; quote the request id when you report it"))

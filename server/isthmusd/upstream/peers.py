@@ -1,0 +1,133 @@
+"""Asks the other workers of this node for answers on their way. Which worker an answer belongs to is decided here, by
+rendezvous hashing: all workers come to the same order, and a worker that is gone moves only its own answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import grpc
+import grpc.aio
+from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse
+
+from isthmusd.core.flight_parts import (
+    FlightPart,
+    PeerAsking,
+    PeerLost,
+    Piece,
+    read_head,
+    read_landing,
+    written,
+)
+
+JOIN = "/isthmus.v1.FlightsService/Join"
+ALIVE_S = 1.0
+"""A peer answers at once that it heard; one that does not is taken for gone."""
+RESTS_S = 1.0
+"""How long a peer that is gone is not asked again: about what its successor takes to start."""
+OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+
+
+class Monotonic(Protocol):
+    """The part of the clock that is needed here."""
+
+    def monotonic(self) -> float: ...
+
+
+class WorkerPeers:
+    """The workers of this node; `own` is the place of this one among them. Enter it on the loop that uses it."""
+
+    def __init__(self, peers: Sequence[str], own: int, clock: Monotonic) -> None:
+        self._peers = tuple(peers)
+        self._own = own
+        self._clock = clock
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._gone_until: dict[str, float] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            await channel.close()
+
+    def owners(self, name: bytes) -> Sequence[str | None]:
+        """Give whose business an answer is, the first first; None is this worker, and the last."""
+        now = self._clock.monotonic()
+        order: list[str | None] = []
+        for place in sorted(range(len(self._peers)), key=lambda place: _weight(name, place), reverse=True):
+            peer = self._peers[place]
+            if place == self._own:
+                break
+            if self._gone_until.get(peer, now) <= now:
+                order.append(peer)
+        return [*order, None]
+
+    @asynccontextmanager
+    async def join(self, peer: str, asking: PeerAsking) -> AsyncGenerator[AsyncIterator[FlightPart]]:
+        """Ask a peer for an answer; leaving the context lets go of it. Raises PeerLost."""
+        call = self._method(peer)(JoinRequest(call=written(asking)))
+        try:
+            try:
+                async with asyncio.timeout(ALIVE_S):
+                    await call.initial_metadata()
+            except (grpc.aio.AioRpcError, TimeoutError):
+                raise self._lost(peer) from None
+            yield self._parts(peer, call)
+        finally:
+            call.cancel()
+
+    async def _parts(self, peer: str, call: Any) -> AsyncGenerator[FlightPart]:
+        try:
+            while (response := await call.read()) is not grpc.aio.EOF:
+                part = _read(response)
+                if part is not None:
+                    yield part
+        except grpc.aio.AioRpcError:
+            pass
+        # Its last word is a landing, after which nobody reads on.
+        raise self._lost(peer)
+
+    def _lost(self, peer: str) -> PeerLost:
+        self._gone_until[peer] = self._clock.monotonic() + RESTS_S
+        return PeerLost()
+
+    def _method(self, peer: str) -> Any:
+        channel = self._channels.get(peer)
+        if channel is None:
+            channel = self._channels[peer] = grpc.aio.insecure_channel(peer, options=OPTIONS)
+        return channel.unary_stream(
+            JOIN, request_serializer=JoinRequest.SerializeToString, response_deserializer=JoinResponse.FromString
+        )
+
+
+def _weight(name: bytes, place: int) -> bytes:
+    return hashlib.blake2b(name + place.to_bytes(4, "big"), digest_size=8).digest()
+
+
+def _read(response: JoinResponse) -> FlightPart | None:
+    match response.WhichOneof("part"):
+        case "head":
+            return read_head(response.head)
+        case "piece":
+            return Piece(data=response.piece)
+        case "keep_alive":
+            return Piece(data=b"", passing=True)
+        case "landing":
+            return read_landing(response.landing)
+        case _:
+            return None
