@@ -28,6 +28,7 @@ PURE = ("core", "framing", "dialects", "providers")
 BROAD_EXCEPTS: dict[str, str] = {
     "server/isthmusd/rpc/openai.py": "the edge of the process: a bug is opaque outside and complete in the record",
     "server/isthmusd/rpc/typed.py": "the edge of the process: a bug is opaque outside and complete in the record",
+    "server/isthmusd/pipeline/producing.py": "a task that many calls wait for: each of them raises what ended it",
     "server/isthmusd/stores/directory.py": "a background loop: whatever fails, the watch for revocations goes on",
     "server/isthmusd/observe/sink.py": "a background loop: one bad item must not end the log of all that follow",
 }
