@@ -27,6 +27,11 @@ if _version_not_supported:
 
 class OpenAIServiceStub(object):
     """What OpenAI's SDKs call. Typed callers have the other services.
+
+    Auto, ChatCompletions, Completions, Embeddings, Moderations and Responses may be answered from the cache. A request says by
+    the headers `x-isthmus-cache` (`auto`, `always`, `never`), `x-isthmus-cache-ttl` (seconds) and `cache-control` (`no-cache`,
+    `no-store`, `max-age`) what it may do; an answer says by `x-isthmus-cache` (`HIT`, `MISS`, `BYPASS`), `x-bt-cached`, `age`
+    and `cache-control` what it did.
     """
 
     def __init__(self, channel):
@@ -89,6 +94,11 @@ class OpenAIServiceStub(object):
 
 class OpenAIServiceServicer(object):
     """What OpenAI's SDKs call. Typed callers have the other services.
+
+    Auto, ChatCompletions, Completions, Embeddings, Moderations and Responses may be answered from the cache. A request says by
+    the headers `x-isthmus-cache` (`auto`, `always`, `never`), `x-isthmus-cache-ttl` (seconds) and `cache-control` (`no-cache`,
+    `no-store`, `max-age`) what it may do; an answer says by `x-isthmus-cache` (`HIT`, `MISS`, `BYPASS`), `x-bt-cached`, `age`
+    and `cache-control` what it did.
     """
 
     def ChatCompletions(self, request, context):
@@ -224,6 +234,11 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class OpenAIService(object):
     """What OpenAI's SDKs call. Typed callers have the other services.
+
+    Auto, ChatCompletions, Completions, Embeddings, Moderations and Responses may be answered from the cache. A request says by
+    the headers `x-isthmus-cache` (`auto`, `always`, `never`), `x-isthmus-cache-ttl` (seconds) and `cache-control` (`no-cache`,
+    `no-store`, `max-age`) what it may do; an answer says by `x-isthmus-cache` (`HIT`, `MISS`, `BYPASS`), `x-bt-cached`, `age`
+    and `cache-control` what it did.
     """
 
     @staticmethod

@@ -33,7 +33,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OpenAIServiceStub:
-    """What OpenAI's SDKs call. Typed callers have the other services."""
+    """What OpenAI's SDKs call. Typed callers have the other services.
+
+    Auto, ChatCompletions, Completions, Embeddings, Moderations and Responses may be answered from the cache. A request says by
+    the headers `x-isthmus-cache` (`auto`, `always`, `never`), `x-isthmus-cache-ttl` (seconds) and `cache-control` (`no-cache`,
+    `no-store`, `max-age`) what it may do; an answer says by `x-isthmus-cache` (`HIT`, `MISS`, `BYPASS`), `x-bt-cached`, `age`
+    and `cache-control` what it did.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -62,7 +68,13 @@ class OpenAIServiceStub:
 
 @_typing.type_check_only
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
-    """What OpenAI's SDKs call. Typed callers have the other services."""
+    """What OpenAI's SDKs call. Typed callers have the other services.
+
+    Auto, ChatCompletions, Completions, Embeddings, Moderations and Responses may be answered from the cache. A request says by
+    the headers `x-isthmus-cache` (`auto`, `always`, `never`), `x-isthmus-cache-ttl` (seconds) and `cache-control` (`no-cache`,
+    `no-store`, `max-age`) what it may do; an answer says by `x-isthmus-cache` (`HIT`, `MISS`, `BYPASS`), `x-bt-cached`, `age`
+    and `cache-control` what it did.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ChatCompletions: _aio.UnaryStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -87,7 +99,13 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """Everything else, with any method: carried to a provider, bytes untouched. Uploads and answers stream both ways."""
 
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What OpenAI's SDKs call. Typed callers have the other services."""
+    """What OpenAI's SDKs call. Typed callers have the other services.
+
+    Auto, ChatCompletions, Completions, Embeddings, Moderations and Responses may be answered from the cache. A request says by
+    the headers `x-isthmus-cache` (`auto`, `always`, `never`), `x-isthmus-cache-ttl` (seconds) and `cache-control` (`no-cache`,
+    `no-store`, `max-age`) what it may do; an answer says by `x-isthmus-cache` (`HIT`, `MISS`, `BYPASS`), `x-bt-cached`, `age`
+    and `cache-control` what it did.
+    """
 
     @_abc_1.abstractmethod
     def ChatCompletions(
