@@ -1,19 +1,35 @@
-"""How answers of our own API are kept, and turned from one form into another."""
+"""How requests and answers of our own API are kept. How an answer takes another form is `whole_chat.py`'s,
+`whole_completion.py`'s and `streamed.py`'s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import Message
 from isthmus.v1 import chat_pb2, chat_stream_pb2, completion_pb2, embedding_pb2
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
-from isthmusd.core.errors import GatewayError, UnsupportedFeature
+from isthmusd.core.errors import GatewayError
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
+from isthmusd.dialects.isthmus.steps import UNWRITABLE, garbled
+from isthmusd.dialects.isthmus.streamed import streamed_chat, streamed_completion
+from isthmusd.dialects.isthmus.whole import unsaid
+from isthmusd.dialects.isthmus.whole_chat import whole_chat
+from isthmusd.dialects.isthmus.whole_completion import whole_completion
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How an operation that has two forms turns one into the other."""
+
+    whole: Callable[[Sequence[Any]], Message]
+    streamed: Callable[[Any], Sequence[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +39,7 @@ class IsthmusKept:
     request: type[Message]
     whole: type[Message]
     piece: type[Message]
+    forms: Forms | None = None
 
     def canonical(self, body: Message, peeked: Peeked) -> bytes | None:
         """Write a request in one form. JSON within it counts by its text."""
@@ -60,14 +77,35 @@ class IsthmusKept:
     def recast(
         self, pieces: Sequence[Message], was: Form, wanted: Form, stamp: Stamp, *, usage: Usage | None
     ) -> list[Message]:
-        """Give a complete answer in another form."""
-        raise UnsupportedFeature("This answer cannot be given in another form.")
+        """Give a complete answer in another form. Its messages say all that there is, the usage too."""
+        del stamp, usage
+        if was.stream == wanted.stream:
+            return list(pieces)
+        if self.forms is None:
+            raise unsaid()
+        try:
+            return _streamed(self.forms, pieces) if wanted.stream else [self.forms.whole(pieces)]
+        except UNWRITABLE:
+            raise garbled() from None
+
+
+def _streamed(forms: Forms, pieces: Sequence[Message]) -> list[Message]:
+    (whole,) = pieces
+    return list(forms.streamed(whole))
 
 
 KEPT: dict[Operation, Kept] = {
-    Operation.CHAT: IsthmusKept(chat_pb2.ChatRequest, chat_pb2.ChatResponse, chat_stream_pb2.ChatChunk),
+    Operation.CHAT: IsthmusKept(
+        chat_pb2.ChatRequest,
+        chat_pb2.ChatResponse,
+        chat_stream_pb2.ChatChunk,
+        Forms(whole=whole_chat, streamed=streamed_chat),
+    ),
     Operation.COMPLETION: IsthmusKept(
-        completion_pb2.CompletionRequest, completion_pb2.CompletionResponse, completion_pb2.CompletionChunk
+        completion_pb2.CompletionRequest,
+        completion_pb2.CompletionResponse,
+        completion_pb2.CompletionChunk,
+        Forms(whole=whole_completion, streamed=streamed_completion),
     ),
     Operation.EMBEDDING: IsthmusKept(
         embedding_pb2.EmbeddingRequest, embedding_pb2.EmbeddingResponse, embedding_pb2.EmbeddingResponse
