@@ -30,6 +30,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "server/isthmusd/rpc/typed.py": "the edge of the process: a bug is opaque outside and complete in the record",
     "server/isthmusd/pipeline/producing.py": "a task that many calls wait for: each of them raises what ended it",
     "server/isthmusd/stores/directory.py": "a background loop: whatever fails, the watch for revocations goes on",
+    "server/isthmusd/stores/cache_thread.py": "not swallowed: whoever waits for the answer gets it",
     "server/isthmusd/observe/sink.py": "a background loop: one bad item must not end the log of all that follow",
 }
 """File to the reason why it may catch what it cannot name."""

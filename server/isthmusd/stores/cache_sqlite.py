@@ -1,0 +1,240 @@
+"""Cached answers in a SQLite file that all workers of a node share. How the file is opened, made and replaced is
+`cache_file.py`'s.
+
+Lookups have a thread and a connection of their own, so that they never wait for writes: in WAL mode readers and the
+writer do not see each other. All that is deleted is deleted in small steps, so that other processes get their turn.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from isthmusd.core.entry import CacheItem
+from isthmusd.stores.cache_file import CacheFile
+from isthmusd.stores.cache_thread import CacheThread
+from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault
+
+WRITE_BUSY_S = 0.5
+READ_BUSY_SHARE = 0.6
+"""Of how long a call waits."""
+USED_S = 600.0
+"""That an entry was used is written down no more often."""
+USED_COUNT = 4096
+STEP_COUNT = 32
+"""Entries that are deleted in one transaction."""
+STEP_BYTES = 8 * 1024 * 1024
+PAUSE_S = 0.001
+NOTES_S = 3600.0
+SPARE = 64
+"""One part of so many is made free at a time, where room is needed."""
+MARGIN_BYTES = 32 * 1024
+"""What an entry may take beside its own bytes: pages of tables and indexes that are split."""
+VACUUM = "PRAGMA incremental_vacuum(1024)"
+CLOSE_S = 2.0
+
+FIND = (
+    "SELECT e.tenant, e.model, e.stored_at, e.expires_at, e.used_at, s.sealed FROM entries_1 AS e"
+    " JOIN sealed_1 AS s USING (number) WHERE e.name = ? AND e.expires_at > ?"
+)
+DELETE_EXPIRED = (
+    "DELETE FROM entries_1 WHERE number IN (SELECT number FROM entries_1 WHERE expires_at <= ?"
+    " ORDER BY expires_at LIMIT ?)"
+)
+DELETE_OLDEST = (
+    "DELETE FROM entries_1 WHERE number IN (SELECT number FROM (SELECT number,"
+    " sum(size) OVER (ORDER BY used_at, number) - size AS before FROM"
+    " (SELECT number, used_at, size FROM entries_1 ORDER BY used_at, number LIMIT ?)) WHERE before < ?)"
+)
+DELETE_CHOSEN = (
+    "DELETE FROM entries_1 WHERE number IN (SELECT number FROM (SELECT number,"
+    " sum(size) OVER (ORDER BY number) - size AS before FROM"
+    " (SELECT number, size FROM entries_1 WHERE number > ?1 AND number <= ?6 AND (?2 IS NULL OR tenant = ?2)"
+    " AND (?3 IS NULL OR model = ?3) ORDER BY number LIMIT ?4)) WHERE before < ?5) RETURNING number, expires_at"
+)
+COUNT = (
+    "SELECT count(*), coalesce(sum(size), 0) FROM entries_1 WHERE expires_at > ?1 AND (?2 IS NULL OR tenant = ?2)"
+    " AND (?3 IS NULL OR model = ?3)"
+)
+CLEARED = (
+    "SELECT count(*) FROM cleared_1 WHERE at > ?1 AND (tenant IS NULL OR tenant = ?2) AND (model IS NULL OR model = ?3)"
+)
+
+
+class SqliteCache:
+    """A CacheStore in a file. Nothing is opened before the first use. One event loop uses it."""
+
+    def __init__(self, path: Path, limit: int, timeout_s: float, now: Callable[[], float]) -> None:
+        self._limit = limit
+        self._now = now
+        self._reading = CacheFile(path, busy_s=timeout_s * READ_BUSY_SHARE)
+        self._writing = CacheFile(path, busy_s=max(timeout_s, WRITE_BUSY_S))
+        self._readers = CacheThread("isthmus-cache-read")
+        self._writers = CacheThread("isthmus-cache-write")
+        self._used: dict[bytes, float] = {}
+        """Entries whose use is to be written down; both threads use it, one operation at a time."""
+
+    async def get(self, name: bytes) -> CacheItem | None:
+        """Give an entry that has not expired."""
+        return await self._readers.run(lambda: self._get(name))
+
+    async def put(self, item: CacheItem) -> None:
+        """Keep an entry, and make room for it. One that was cleared since it was stored is not kept."""
+        await self._writers.run(lambda: self._put(item))
+
+    async def remove(self, name: bytes) -> None:
+        """Remove an entry, if it is there."""
+        await self._writers.run(lambda: self._remove(name))
+
+    async def clear(self, tenant: str | None, model: str | None) -> int:
+        """Remove entries in small steps; the note of it comes first."""
+        return await self._writers.run(lambda: self._clear(tenant, model))
+
+    async def cleared_since(self, mark: str | None) -> tuple[list[Cleared], str]:
+        """Give the notes after a mark, and the next mark. Notes are kept for an hour."""
+        return await self._readers.run(lambda: self._notes(mark))
+
+    async def stats(self, tenant: str | None, model: str | None) -> CacheStats:
+        """Count what has not expired."""
+        return await self._writers.run(lambda: self._stats(tenant, model))
+
+    async def aclose(self) -> None:
+        """Close the file, once what is under way has ended; what hangs is left behind."""
+        await self._readers.close(self._reading.close, CLOSE_S)
+        await self._writers.close(self._finish, CLOSE_S)
+
+    def _get(self, name: bytes) -> CacheItem | None:
+        now = self._now()
+        with self._reading.used() as connection:
+            row = connection.execute(FIND, (name, now)).fetchone()
+        if row is None:
+            return None
+        tenant, model, stored_at, expires_at, used_at, sealed = row
+        if now - used_at >= USED_S and len(self._used) < USED_COUNT:
+            self._used[name] = now
+        return CacheItem(
+            name=name, tenant=tenant, model=model, sealed=sealed, stored_at=stored_at, expires_at=expires_at
+        )
+
+    def _put(self, item: CacheItem) -> None:
+        if item.expires_at <= self._now():
+            return
+        if len(item.sealed) > self._limit // 2:
+            raise CacheFault(Fault.DROPPED, "the entry takes more than half of the room")
+        needed = len(item.sealed) + MARGIN_BYTES
+        with self._writing.used() as connection:
+            self._note_use(connection)
+            while self._limit - _taken(connection) < needed or not self._inserted(connection, item):
+                self._make_room(connection, needed)
+                time.sleep(PAUSE_S)
+            if _size(connection) > self._limit:
+                connection.execute(VACUUM).fetchall()  # the limit was lowered
+
+    def _inserted(self, connection: sqlite3.Connection, item: CacheItem) -> bool:
+        """Insert, unless the file would grow beyond its limit: looked at after it, as nobody else writes meanwhile."""
+        connection.execute("BEGIN IMMEDIATE")
+        before = _size(connection)
+        (cleared,) = connection.execute(CLEARED, (item.stored_at, item.tenant, item.model)).fetchone()
+        if not cleared:
+            connection.execute("DELETE FROM entries_1 WHERE name = ?", (item.name,))
+            added = connection.execute(
+                "INSERT INTO entries_1 (name, tenant, model, stored_at, expires_at, used_at, size)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    item.name,
+                    item.tenant,
+                    item.model,
+                    item.stored_at,
+                    item.expires_at,
+                    self._now(),
+                    len(item.sealed),
+                ),
+            )
+            connection.execute("INSERT INTO sealed_1 (number, sealed) VALUES (?, ?)", (added.lastrowid, item.sealed))
+        if _size(connection) > max(self._limit, before):
+            connection.execute("ROLLBACK")
+            return False
+        connection.execute("COMMIT")
+        return True
+
+    def _make_room(self, connection: sqlite3.Connection, needed: int) -> None:
+        """Delete what has expired; if nothing has, what was used least recently."""
+        if connection.execute(DELETE_EXPIRED, (self._now(), STEP_COUNT)).rowcount:
+            return
+        wanted = max(needed, self._limit // SPARE)
+        if not connection.execute(DELETE_OLDEST, (STEP_COUNT, wanted)).rowcount:
+            raise CacheFault(Fault.FULL, "there is nothing to delete")
+
+    def _note_use(self, connection: sqlite3.Connection) -> None:
+        used = dict(self._used)
+        for name in used:
+            self._used.pop(name, None)
+        if used:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "UPDATE entries_1 SET used_at = ? WHERE name = ?", [(at, name) for name, at in used.items()]
+            )
+            connection.execute("COMMIT")
+
+    def _remove(self, name: bytes) -> None:
+        with self._writing.used() as connection:
+            connection.execute("DELETE FROM entries_1 WHERE name = ?", (name,))
+
+    def _clear(self, tenant: str | None, model: str | None) -> int:
+        now, count, last = self._now(), 0, 0
+        with self._writing.used() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM cleared_1 WHERE at < ?", (now - NOTES_S,))
+            # Numbers grow with the time, so that they go on where the file is replaced.
+            connection.execute(
+                "INSERT INTO cleared_1 (number, tenant, model, at)"
+                " SELECT max(coalesce(max(number) + 1, 0), ?), ?, ?, ? FROM cleared_1",
+                (int(now * 1e6), tenant, model, now),
+            )
+            (top,) = connection.execute("SELECT coalesce(max(number), 0) FROM entries_1").fetchone()
+            connection.execute("COMMIT")
+            while gone := connection.execute(
+                DELETE_CHOSEN, (last, tenant, model, STEP_COUNT, STEP_BYTES, top)
+            ).fetchall():
+                count += sum(expires_at > now for _, expires_at in gone)
+                last = max(number for number, _ in gone)
+                time.sleep(PAUSE_S)
+        return count
+
+    def _notes(self, mark: str | None) -> tuple[list[Cleared], str]:
+        with self._reading.used() as connection:
+            if mark is None:
+                (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM cleared_1").fetchone()
+                return [], str(last)
+            rows = connection.execute(
+                "SELECT number, tenant, model, at FROM cleared_1 WHERE number > ? ORDER BY number", (int(mark),)
+            ).fetchall()
+        notes = [Cleared(tenant=tenant, model=model, at=at) for _, tenant, model, at in rows]
+        return notes, str(rows[-1][0]) if rows else mark
+
+    def _finish(self) -> None:
+        with suppress(CacheFault), self._writing.used() as connection:
+            self._note_use(connection)
+        self._writing.close()
+
+    def _stats(self, tenant: str | None, model: str | None) -> CacheStats:
+        with self._writing.used() as connection:
+            count, size = connection.execute(COUNT, (self._now(), tenant, model)).fetchone()
+        return CacheStats(count=count, size=size)
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    """Bytes of the file."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    return pages * page
+
+
+def _taken(connection: sqlite3.Connection) -> int:
+    """Bytes of it that are in use: the rest is written to before the file grows."""
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    return _size(connection) - free * page

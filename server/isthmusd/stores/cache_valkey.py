@@ -1,0 +1,291 @@
+"""Cached answers in Valkey or Redis, one server or a cluster, for several nodes. Deadlines are not its business.
+
+Each command is about one key, so that it does not matter which server of a cluster has it. Whose an entry is stands
+before its sealed bytes: only `clear` and `stats` look for that, and they may take their time.
+
+The driver takes 15 MB and half a second to load, which happens at the first use, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from isthmusd.core.entry import CacheItem
+from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.cluster import RedisCluster
+
+Answer = TypeVar("Answer")
+
+SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
+PREFIX = "isthmus:1:e:"
+"""Before the name of an entry, in hex. The number is the version of what is kept under it."""
+NOTES = "isthmus:1:cleared"
+NOTE_COUNT = 1000
+NOTES_S = 86_400
+
+VERSION = 1
+HEAD = struct.Struct(">BddII")
+"""Version, when it was stored, when it expires, how long its tenant's and its model's names are; those, then what is
+sealed."""
+NAMES = 512
+"""So much of the names is read with the head."""
+
+CONNECTIONS = 32
+CONNECT_S = 2.0
+ANSWER_S = 5.0
+"""Of one command; calls wait less, which is not decided here."""
+SCAN_COUNT = 500
+AT_ONCE = 64
+"""Entries that `clear` and `stats` ask for at the same time."""
+
+KINDS: Mapping[str, Fault] = {
+    "AuthenticationError": Fault.REFUSED,
+    "AuthorizationError": Fault.REFUSED,
+    "NoPermissionError": Fault.REFUSED,
+    "ReadOnlyError": Fault.REFUSED,
+    "OutOfMemoryError": Fault.FULL,
+    "BusyLoadingError": Fault.UNREACHABLE,
+    "ClusterError": Fault.UNREACHABLE,
+    "RedisClusterException": Fault.UNREACHABLE,
+    "ResponseError": Fault.REFUSED,
+    "TimeoutError": Fault.TIMEOUT,
+    "ConnectionError": Fault.UNREACHABLE,
+    "OSError": Fault.UNREACHABLE,
+    "RedisError": Fault.UNREACHABLE,
+    "UnicodeError": Fault.UNREADABLE,
+    "ValueError": Fault.REFUSED,
+}
+"""By the name of an error's class or of the next one that it is made of. What an error says may hold a value."""
+OTHER_TYPE = "WRONGTYPE"
+
+
+class ValkeyCache:
+    """A CacheStore in a server. Nothing is connected before the first use. One event loop uses it."""
+
+    def __init__(self, url: str, now: Callable[[], float]) -> None:
+        scheme, mark, rest = url.partition("://")
+        self._url = SCHEMES.get(scheme + mark, scheme + mark) + rest
+        self._now = now
+        self._client: Redis | RedisCluster | None = None
+        self._connecting = asyncio.Lock()
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._errors: tuple[type[Exception], ...] = ()
+
+    async def get(self, name: bytes) -> CacheItem | None:
+        """Give an entry that has not expired. What is none is removed."""
+        key = _key(name)
+        try:
+            value = await self._ask(lambda client: client.get(key))
+            item = None if value is None else _read(name, value)
+        except CacheFault as fault:
+            if fault.kind is Fault.CORRUPT:
+                await self.remove(name)
+            raise
+        return item if item is not None and item.expires_at > self._now() else None
+
+    async def put(self, item: CacheItem) -> None:
+        """Keep an entry; the server forgets it when it expires."""
+        left_ms = int((item.expires_at - self._now()) * 1000)
+        if left_ms > 0:
+            await self._ask(lambda client: client.set(_key(item.name), _written(item), px=left_ms))
+
+    async def remove(self, name: bytes) -> None:
+        """Remove an entry, if it is there."""
+        await self._ask(lambda client: client.unlink(_key(name)))
+
+    async def clear(self, tenant: str | None, model: str | None) -> int:
+        """Remove entries, all of them looked at; the note of it comes first."""
+        note = {"tenant": _told(tenant), "model": _told(model), "at": repr(self._now())}
+        await self._ask(lambda client: client.xadd(NOTES, note, maxlen=NOTE_COUNT, approximate=True))
+        await self._ask(lambda client: client.expire(NOTES, NOTES_S))
+        count = 0
+        async for batch in self._found(tenant, model):
+            gone = await asyncio.gather(*(self._ask(lambda client, key=key: client.unlink(key)) for key, _ in batch))
+            count += sum(gone)
+        return count
+
+    async def cleared_since(self, mark: str | None) -> tuple[list[Cleared], str]:
+        """Give the notes after a mark, and the next mark. Notes are kept for a day."""
+        if mark is None:
+            last = await self._ask(lambda client: client.xrevrange(NOTES, count=1))
+            return [], last[0][0].decode() if last else "0-0"
+        rows = await self._ask(lambda client: client.xrange(NOTES, min=f"({mark}"))
+        return [_note(fields) for _, fields in rows], rows[-1][0].decode() if rows else mark
+
+    async def stats(self, tenant: str | None, model: str | None) -> CacheStats:
+        """Count what has not expired."""
+        count = size = 0
+        async for batch in self._found(tenant, model):
+            count += len(batch)
+            size += sum(sealed for _, sealed in batch)
+        return CacheStats(count=count, size=size)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _ask(self, question: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Ask, with one of a few connections. The driver's types promise less than it gives."""
+        async with self._turns:
+            client = self._client or await self._connected()
+            try:
+                return await question(client)
+            except self._errors as error:
+                raise _fault(error) from None
+
+    async def _connected(self) -> Redis | RedisCluster:
+        async with self._connecting:
+            if self._client is None:
+                if not self._errors:
+                    self._errors = await asyncio.to_thread(_load)
+                try:
+                    self._client = await _open(self._url, self._errors)
+                except self._errors as error:
+                    raise _fault(error) from None
+            return self._client
+
+    async def _found(self, tenant: str | None, model: str | None) -> AsyncIterator[list[tuple[bytes, int]]]:
+        """Give the keys of entries with the sizes of what is sealed, a few at a time."""
+        async for keys in self._keys():
+            looked = await asyncio.gather(*(self._look(key) for key in keys))
+            now = self._now()
+            yield [
+                (key, size)
+                for key, (item, size) in zip(keys, looked, strict=True)
+                if item is not None
+                and item.expires_at > now
+                and tenant in (None, item.tenant)
+                and model in (None, item.model)
+            ]
+
+    async def _keys(self) -> AsyncIterator[list[bytes]]:
+        client: Any = self._client or await self._connected()
+        keys: list[bytes] = []
+        try:
+            async for key in client.scan_iter(match=f"{PREFIX}*", count=SCAN_COUNT):
+                keys.append(key)
+                if len(keys) == AT_ONCE:
+                    yield keys
+                    keys = []
+        except self._errors as error:
+            raise _fault(error) from None
+        yield keys
+
+    async def _look(self, key: bytes) -> tuple[CacheItem | None, int]:
+        """Read whose an entry is, without what is sealed, whose size comes with it. None: it is no entry."""
+        try:
+            start = await self._ask(lambda client: client.getrange(key, 0, HEAD.size + NAMES - 1))
+            length = _head_length(start)
+            if length > len(start):
+                start = await self._ask(lambda client: client.getrange(key, 0, length - 1))
+            item = _read(b"", start)
+        except CacheFault as fault:
+            if fault.kind is not Fault.CORRUPT:
+                raise
+            return None, 0
+        return item, await self._ask(lambda client: client.strlen(key)) - length
+
+
+def _load() -> tuple[type[Exception], ...]:
+    import_module("redis.asyncio")
+    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 takes half a second and 15 MB
+
+    return (RedisError, RedisClusterException, OSError, ValueError)
+
+
+async def _open(url: str, errors: tuple[type[Exception], ...]) -> Redis | RedisCluster:
+    """Connect to a server, or to the cluster that it is of."""
+    from redis.asyncio import Redis  # noqa: PLC0415 loaded before, in a thread
+    from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415 as above
+    from redis.asyncio.retry import Retry  # noqa: PLC0415 as above
+    from redis.backoff import NoBackoff  # noqa: PLC0415 as above
+
+    # Once more, at once: a connection that waited may have been closed meanwhile. Whoever else failed rests elsewhere.
+    options: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 1),
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": ANSWER_S,
+    }
+    client = Redis.from_url(url, **options)
+    try:
+        about = await client.info("cluster")
+    except errors as error:
+        if _fault(error).kind is not Fault.REFUSED or "NoPermission" not in type(error).__name__:
+            await client.aclose()
+            raise
+        return client  # who may not ask is told by the operator's own rules to use this server
+    except BaseException:
+        await client.aclose()
+        raise
+    if not about.get("cluster_enabled"):
+        return client
+    await client.aclose()
+    cluster = RedisCluster.from_url(url, **options)
+    try:
+        return await cluster.initialize()
+    except BaseException:
+        await cluster.aclose()
+        raise
+
+
+def _fault(error: Exception) -> CacheFault:
+    """Say what went wrong without what was said: it may hold a value."""
+    if str(error).startswith(OTHER_TYPE):
+        return CacheFault(Fault.CORRUPT, "something else is kept under this name")
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return CacheFault(next((KINDS[name] for name in names if name in KINDS), Fault.BROKEN), names[0])
+
+
+def _key(name: bytes) -> str:
+    return PREFIX + name.hex()
+
+
+def _written(item: CacheItem) -> bytes:
+    tenant, model = item.tenant.encode(), item.model.encode()
+    head = HEAD.pack(VERSION, item.stored_at, item.expires_at, len(tenant), len(model))
+    return b"".join((head, tenant, model, item.sealed))
+
+
+def _head_length(value: bytes) -> int:
+    """Give how long the head is, names included. Raises CacheFault where there is none."""
+    if len(value) < HEAD.size or value[0] != VERSION:
+        raise CacheFault(Fault.CORRUPT, "this is no entry")
+    _, _, _, tenant, model = HEAD.unpack_from(value)
+    return HEAD.size + tenant + model
+
+
+def _read(name: bytes, value: bytes) -> CacheItem:
+    length = _head_length(value)
+    _, stored_at, expires_at, tenant, _ = HEAD.unpack_from(value)
+    if length > len(value):
+        raise CacheFault(Fault.CORRUPT, "this entry was cut")
+    try:
+        return CacheItem(
+            name=name,
+            tenant=value[HEAD.size : HEAD.size + tenant].decode(),
+            model=value[HEAD.size + tenant : length].decode(),
+            sealed=value[length:],
+            stored_at=stored_at,
+            expires_at=expires_at,
+        )
+    except UnicodeDecodeError:
+        raise CacheFault(Fault.CORRUPT, "this is no entry") from None
+
+
+def _told(wish: str | None) -> str:
+    """Write a wish so that none and an empty one differ."""
+    return "" if wish is None else f"={wish}"
+
+
+def _note(fields: Mapping[bytes, bytes]) -> Cleared:
+    tenant, model = fields[b"tenant"].decode(), fields[b"model"].decode()
+    return Cleared(tenant=tenant[1:] if tenant else None, model=model[1:] if model else None, at=float(fields[b"at"]))

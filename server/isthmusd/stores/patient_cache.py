@@ -1,0 +1,246 @@
+"""A store of cached answers as calls see it: never late, never failing. What is wrong with the store is counted, and it
+is left alone for a while. Which store it is, and what is kept in memory, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from traceback import extract_tb
+from typing import Any, Generic, TypeVar
+
+from isthmusd.core.entry import CacheItem
+from isthmusd.stores.caching import CacheFault, CacheStore, CacheWatch, Cleared, Fault, StoreStep
+
+LOG = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+SHORTEST_REST_S = 0.25
+LONGEST_REST_S = 10.0
+LET_GO_S = 2.0
+"""What nobody waits for any more still may take this long: the first connection to a server far away needs more than
+any call should wait."""
+WRITE_S = 5.0
+LAST_TURNS = 8
+"""Of the loop, after the time is over: an answer that came while the loop was busy is taken."""
+QUEUE_BYTES = 32 * 1024 * 1024
+OVERHEAD = 1024
+FLUSH_S = 2.0
+LOG_S = 10.0
+RESTLESS = frozenset({Fault.CORRUPT, Fault.UNREADABLE, Fault.DROPPED})
+"""Faults of one entry: the store itself answers."""
+
+
+@dataclass(slots=True)
+class Rest:
+    """Whether to ask a store that failed: after each fault not for twice as long as after the one before, then once."""
+
+    length_s: float = 0.0
+    until: float = 0.0
+    failed_at: float = 0.0
+
+    def take_turn(self, now: float) -> bool:
+        """Whether to ask now. Who asks first after a rest is alone until the answer is known."""
+        if not self.length_s:
+            return True
+        if now < self.until:
+            return False
+        self.until = now + max(self.length_s, LET_GO_S)
+        return True
+
+    def failed(self, began_at: float, now: float) -> None:
+        """Note a fault; one of a question that was under way at the last fault tells nothing more."""
+        if self.length_s and began_at <= self.failed_at:
+            return
+        self.length_s = min(max(self.length_s * 2, SHORTEST_REST_S), LONGEST_REST_S)
+        self.until, self.failed_at = now + self.length_s, now
+
+    def answered(self) -> None:
+        """Note that it works."""
+        self.length_s = 0.0
+
+
+@dataclass(slots=True)
+class _Asked(Generic[Answer]):
+    """A question that was put to the store. It goes on when nobody waits any more."""
+
+    step: StoreStep
+    rest: Rest
+    answer: asyncio.Future[Answer | None]
+    began_at: float = field(default_factory=monotonic)
+    is_late: bool = False
+
+
+class PatientCache:
+    """Lookups wait `timeout_s` at most; writes wait in a queue of bounded size, and `write` takes them out of it, one
+    after the other. Lookups and writes rest apart: a full disk can still be read.
+    """
+
+    def __init__(self, store: CacheStore, timeout_s: float, watch: CacheWatch) -> None:
+        self._store = store
+        self._timeout_s = timeout_s
+        self._watch = watch
+        self._reads = Rest()
+        self._writes = Rest()
+        self._waiting: deque[CacheItem | bytes] = deque()
+        self._waiting_bytes = 0
+        self._awake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._told_at = -LOG_S
+
+    async def get(self, name: bytes) -> CacheItem | None:
+        """Look an entry up; None if the store does not give it in time."""
+        if not self._reads.take_turn(monotonic()):
+            self._watch.store_failed(StoreStep.GET, Fault.RESTING)
+            return None
+        return await self._ask(StoreStep.GET, partial(self._store.get, name), self._reads, self._timeout_s)
+
+    def put(self, item: CacheItem) -> None:
+        """Have an entry written soon, unless too much waits."""
+        self._queue(StoreStep.PUT, item)
+
+    def remove(self, name: bytes) -> None:
+        """Have an entry removed soon, unless too much waits."""
+        self._queue(StoreStep.REMOVE, name)
+
+    async def news(self, mark: str | None) -> tuple[list[Cleared], str] | None:
+        """Ask what was cleared; None if the store does not say."""
+        if not self._reads.take_turn(monotonic()):
+            return None
+        return await self._ask(StoreStep.NEWS, partial(self._store.cleared_since, mark), self._reads, LET_GO_S)
+
+    def forget(self, note: Cleared) -> None:
+        """Do not write what waits to be written and was cleared by now."""
+        kept = [one for one in self._waiting if not isinstance(one, CacheItem) or not note.covers(one)]
+        self._waiting = deque(kept)
+        self._waiting_bytes = sum(_weight(one) for one in kept)
+
+    async def write(self) -> None:
+        """Take what waits to the store, for as long as this runs."""
+        while True:
+            await self._awake.wait()
+            while self._waiting:
+                if not self._writes.take_turn(monotonic()):
+                    await asyncio.sleep(max(self._writes.until - monotonic(), 0.0))
+                    continue
+                await self._write(self._waiting.popleft())
+            self._awake.clear()
+            self._idle.set()
+
+    async def flush(self) -> None:
+        """Wait until what waits is written, for a while."""
+        if not self._writes.length_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._idle.wait()
+
+    async def aclose(self) -> None:
+        """Let go of what is under way, and close the store."""
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=LET_GO_S)
+        await self._store.aclose()
+
+    async def _write(self, one: CacheItem | bytes) -> None:
+        self._waiting_bytes -= _weight(one)
+        match one:
+            case CacheItem():
+                await self._ask(StoreStep.PUT, partial(self._store.put, one), self._writes, WRITE_S)
+            case _:
+                await self._ask(StoreStep.REMOVE, partial(self._store.remove, one), self._writes, WRITE_S)
+
+    def _queue(self, step: StoreStep, one: CacheItem | bytes) -> None:
+        if self._waiting_bytes + _weight(one) > QUEUE_BYTES:
+            self._watch.store_failed(step, Fault.DROPPED)
+            return
+        self._waiting.append(one)
+        self._waiting_bytes += _weight(one)
+        self._idle.clear()
+        self._awake.set()
+
+    async def _ask(
+        self, step: StoreStep, question: Callable[[], Awaitable[Answer]], rest: Rest, timeout_s: float
+    ) -> Answer | None:
+        """Wait for an answer until the time is over, whatever the store does. The question outlives who asked."""
+        loop = asyncio.get_running_loop()
+        asked: _Asked[Answer] = _Asked(step, rest, loop.create_future())
+        timer = loop.call_later(timeout_s, self._give_up, asked, LAST_TURNS)
+        task = asyncio.create_task(_limited(question, max(timeout_s, LET_GO_S)))
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._ended, asked, timer))
+        return await asked.answer
+
+    def _give_up(self, asked: _Asked[Any], turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._give_up, asked, turns - 1)
+        elif not asked.answer.done():
+            asked.is_late = True
+            self._failed(asked, CacheFault(Fault.TIMEOUT, "it takes too long"))
+
+    def _ended(self, asked: _Asked[Answer], timer: asyncio.TimerHandle, task: asyncio.Task[Answer]) -> None:
+        timer.cancel()
+        self._under_way.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if asked.is_late:
+            return
+        if task.cancelled():
+            _tell(asked, None)
+        elif error is not None:
+            self._failed(asked, error)
+        else:
+            self._watch.store_took(asked.step, monotonic() - asked.began_at)
+            asked.rest.answered()
+            _tell(asked, task.result())
+
+    def _failed(self, asked: _Asked[Any], error: BaseException) -> None:
+        now = monotonic()
+        fault = _fault(error)
+        self._watch.store_took(asked.step, now - asked.began_at)
+        self._watch.store_failed(asked.step, fault.kind)
+        if fault.kind in RESTLESS:
+            asked.rest.answered()
+        else:
+            asked.rest.failed(asked.began_at, now)
+        if now - self._told_at > LOG_S:
+            self._told_at = now
+            LOG.warning("the cache does without its store: %s: %s", asked.step, fault)
+        _tell(asked, None)
+
+
+async def _limited(question: Callable[[], Awaitable[Answer]], limit_s: float) -> Answer:
+    async with asyncio.timeout(limit_s):
+        return await question()
+
+
+def _tell(asked: _Asked[Answer], answer: Answer | None) -> None:
+    if not asked.answer.done():
+        asked.answer.set_result(answer)
+
+
+def _fault(error: BaseException) -> CacheFault:
+    """Say what went wrong; of what no store should raise its kind and place only, as its words may hold a value."""
+    match error:
+        case CacheFault():
+            return error
+        case TimeoutError():
+            return CacheFault(Fault.TIMEOUT, "it takes too long")
+        case _:
+            places = [f"{place.filename}:{place.lineno}" for place in extract_tb(error.__traceback__)[-1:]]
+            return CacheFault(Fault.BROKEN, " at ".join((type(error).__name__, *places)))
+
+
+def _weight(one: CacheItem | bytes) -> int:
+    match one:
+        case CacheItem():
+            return OVERHEAD + len(one.sealed)
+        case _:
+            return OVERHEAD

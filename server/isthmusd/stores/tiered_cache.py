@@ -1,0 +1,159 @@
+"""The cache as calls see it: this process's memory, then the store that all processes share. How a store is kept from
+harming calls is `patient_cache.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from isthmusd.core.entry import CacheItem
+from isthmusd.stores.cache_memory import MemoryCache
+from isthmusd.stores.cache_sqlite import SqliteCache
+from isthmusd.stores.cache_valkey import ValkeyCache
+from isthmusd.stores.caching import CacheOptions, CacheStore, CacheWatch, Cleared, Fault, StoreStep
+from isthmusd.stores.patient_cache import PatientCache
+
+POLL_S = 1.0
+"""How often a process asks what was cleared by hand: about as long as its memory serves it on."""
+SURE_S = 2.0
+"""Who learns later than this after the start from where on notes are new may have missed one."""
+STALE_S = 1800.0
+"""As who did not ask for so long: stores keep notes for an hour at least."""
+NOTES = 64
+
+
+class Clock(Protocol):
+    """What of time is needed here."""
+
+    def now(self) -> float: ...
+
+
+def open_cache(options: CacheOptions, clock: Clock, watch: CacheWatch) -> TieredCache:
+    """Give the cache of a worker; enter it before use. Nothing is opened before that, and nothing here fails."""
+    memory = MemoryCache(options.memory_bytes, clock.now) if options.memory_bytes else None
+    store = open_store(options, clock)
+    patient = None if store is None else PatientCache(store, options.timeout_s, watch)
+    return TieredCache(memory, patient, watch, clock.now)
+
+
+def open_store(options: CacheOptions, clock: Clock) -> CacheStore | None:
+    """Give the store that processes share, as it is: it raises CacheFault. Close it. None: memory alone."""
+    if options.url is not None:
+        return ValkeyCache(options.url, clock.now)
+    if options.path is not None:
+        return SqliteCache(options.path, options.store_bytes, options.timeout_s, clock.now)
+    return None
+
+
+class TieredCache:
+    """Satisfies ReplyCache. Enter it on the loop that uses it; leaving it writes what waits, for a while."""
+
+    def __init__(
+        self, memory: MemoryCache | None, store: PatientCache | None, watch: CacheWatch, now: Callable[[], float]
+    ) -> None:
+        self._memory = memory
+        self._store = store
+        self._watch = watch
+        self._now = now
+        self._tasks: list[asyncio.Task[None]] = []
+        self._notes: deque[Cleared] = deque(maxlen=NOTES)
+        self._mark: str | None = None
+        self._heard_at = 0.0
+        self._is_used = False
+        self._shown = (0, 0)
+
+    async def __aenter__(self) -> Self:
+        self._heard_at = self._now()
+        self._tasks.append(asyncio.create_task(self._keep_asking()))
+        if self._store is not None:
+            self._tasks.append(asyncio.create_task(self._store.write()))
+        return self
+
+    async def __aexit__(
+        self, raised: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._store is not None:
+                await self._store.flush()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._store is not None:
+                await self._store.aclose()
+
+    def near(self, name: bytes) -> bytes | None:
+        """Give what this process has in memory."""
+        item = None if self._memory is None else self._memory.peek(name)
+        return None if item is None else item.sealed
+
+    async def get(self, name: bytes) -> bytes | None:
+        """Look an answer up, in memory and then in the store, from where it comes into memory."""
+        sealed = self.near(name)
+        if sealed is not None or self._store is None:
+            return sealed
+        self._is_used = True
+        item = await self._store.get(name)
+        if item is None or self._was_cleared(item):
+            return None
+        if self._memory is not None:
+            self._memory.keep(item)
+        return item.sealed
+
+    def put(self, item: CacheItem) -> None:
+        """Keep an answer: in memory at once, in the store soon. One of before it was cleared is not kept."""
+        if self._was_cleared(item):
+            return
+        self._is_used = True
+        if self._memory is not None:
+            self._memory.keep(item)
+        if self._store is not None:
+            self._store.put(item)
+
+    def refuse(self, name: bytes, why: str) -> None:
+        """Count and remove an entry that cannot be read: `sealed` or `unreadable`."""
+        self._watch.store_failed(StoreStep.GET, Fault(why))
+        if self._memory is not None:
+            self._memory.drop(name)
+        if self._store is not None:
+            self._store.remove(name)
+
+    def _was_cleared(self, item: CacheItem) -> bool:
+        """Whether it was on its way while it was cleared."""
+        return any(note.covers(item) for note in self._notes)
+
+    async def _keep_asking(self) -> None:
+        while True:
+            self._show()
+            if self._store is not None and (self._mark is None or self._is_used):
+                await self._hear(self._store)
+            await asyncio.sleep(POLL_S)
+
+    def _show(self) -> None:
+        if self._memory is not None:
+            held = (len(self._memory), self._memory.size)
+            if held != self._shown:
+                self._shown = held
+                self._watch.memory_holds(*held)
+
+    async def _hear(self, store: PatientCache) -> None:
+        """Ask once what was cleared, and let go of it."""
+        news = await store.news(self._mark)
+        if news is None:
+            return
+        notes, mark = news
+        now = self._now()
+        # Whatever was cleared meanwhile is not known: so is what of it is in memory.
+        if now - self._heard_at > (SURE_S if self._mark is None else STALE_S):
+            notes = [Cleared(tenant=None, model=None, at=now)]
+        self._mark, self._heard_at = mark, now
+        for note in notes:
+            self._notes.append(note)
+            store.forget(note)
+            if self._memory is not None:
+                # All of it, however new: clocks of nodes differ, and what is new is in the store.
+                self._memory.forget(note.tenant, note.model)
