@@ -64,6 +64,7 @@ async def administering(folder: Path, store: Any, *, anonymous: bool = False) ->
     async with Upstreams() as upstream:
         gateway = compose(
             settings,
+            caching=None,
             clock=SystemClock(),
             upstream=upstream,
             media=None,
