@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isthmusd.cli import check, credentials, keys, models, providers, records, secret, serve, tenants
+from isthmusd.cli import cache, check, credentials, keys, models, providers, records, secret, serve, tenants
 
 DISTRIBUTION = "isthmus-gateway"
 
@@ -21,6 +21,7 @@ COMMANDS = (
     providers.register,
     models.register,
     records.register,
+    cache.register,
 )
 """A subcommand's file has `register(app)`; adding one is adding a line."""
 

@@ -52,7 +52,7 @@ def test_commands_of_the_team_work_as_written(shell: dict[str, str], tmp_path: P
     said = run("\n".join(script), shell, tmp_path)
     tenants = {each["id"]: each for each in msgspec.json.decode(run("isthmus tenants list --json", shell, tmp_path))}
 
-    assert len(script) == 9
+    assert len(script) == 10
     assert len(re.findall(r"^isk_\S+$", said, re.MULTILINE)) == 1
     assert KEY not in said
     assert tenants["shop"]["grants"]["models"] == ["best", "fast"]
