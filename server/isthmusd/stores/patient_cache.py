@@ -44,6 +44,7 @@ class Rest:
     length_s: float = 0.0
     until: float = 0.0
     failed_at: float = 0.0
+    answered_at: float = 0.0
 
     def take_turn(self, now: float) -> bool:
         """Whether to ask now. Who asks first after a rest is alone until the answer is known."""
@@ -61,9 +62,10 @@ class Rest:
         self.length_s = min(max(self.length_s * 2, SHORTEST_REST_S), LONGEST_REST_S)
         self.until, self.failed_at = now + self.length_s, now
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """Note that it works."""
         self.length_s = 0.0
+        self.answered_at = now
 
 
 @dataclass(slots=True)
@@ -197,8 +199,9 @@ class PatientCache:
         elif error is not None:
             self._failed(asked, error)
         else:
-            self._watch.store_took(asked.step, monotonic() - asked.began_at)
-            asked.rest.answered()
+            now = monotonic()
+            self._watch.store_took(asked.step, now - asked.began_at)
+            asked.rest.answered(now)
             _tell(asked, task.result())
 
     def _failed(self, asked: _Asked[Any], error: BaseException) -> None:
@@ -207,8 +210,9 @@ class PatientCache:
         self._watch.store_took(asked.step, now - asked.began_at)
         self._watch.store_failed(asked.step, fault.kind)
         if fault.kind in RESTLESS:
-            asked.rest.answered()
-        else:
+            asked.rest.answered(now)
+        elif fault.kind is not Fault.TIMEOUT or asked.rest.answered_at < asked.began_at:
+            # Not of one that is late where others got their answers: many ask at once.
             asked.rest.failed(asked.began_at, now)
         if now - self._told_at > LOG_S:
             self._told_at = now

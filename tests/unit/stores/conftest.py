@@ -13,12 +13,20 @@ from psycopg.sql import SQL, Identifier
 
 from tests.fakes.callers import SECRET
 from tests.fakes.postgres import Postgres, running_postgres
+from tests.fakes.valkey import Valkey, running_valkey
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A Postgres server for all tests of the run."""
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A Redis or Valkey server for all tests of the run."""
+    with running_valkey() as server:
         yield server
 
 
