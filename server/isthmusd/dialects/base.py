@@ -137,6 +137,10 @@ class Kept(Protocol):
         """Give the frozen pieces of a stream as they are kept: fewer, where that moves no event's end."""
         ...
 
+    def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
+        """Tell of a complete answer, frozen, whether it is one to give again: it may say itself that it failed."""
+        ...
+
     def write_failure(self, error: GatewayError) -> Any | None:
         """Write the in-band error that ends a broken stream; None where the protocol reports failure by other means."""
         ...

@@ -169,6 +169,8 @@ class Producer:
             return
         if part.head.status != 200 or part.head.provenance.personal:
             return
+        if not wanted.kept.is_final(flight.pieces, part.head.form.stream):
+            return
         now, name = self.clock.now(), wanted.names[0]
         entry = Entry(
             head=replace(kept(part.head), stored_at=now, ttl_s=flight.ttl_s),

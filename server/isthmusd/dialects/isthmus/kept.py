@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from isthmus.v1 import chat_pb2, chat_stream_pb2, completion_pb2, embedding_pb2
+from isthmus.v1.stream_pb2 import FinishReason
 
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
@@ -70,6 +71,14 @@ class IsthmusKept:
         """Messages stay apart."""
         return tuple(pieces)
 
+    def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
+        """Tell whether a complete answer is one to give again."""
+        if self.forms is None:
+            return True
+        reasons = _reasons_of_stream if streamed else _reasons
+        thaw = self.thaw_piece if streamed else self.thaw_whole
+        return all(BROKEN.isdisjoint(reasons(thaw(piece))) for piece in pieces)
+
     def write_failure(self, error: GatewayError) -> None:
         """Failures are statuses here."""
         del error
@@ -87,6 +96,18 @@ class IsthmusKept:
             return _streamed(self.forms, pieces) if wanted.stream else [self.forms.whole(pieces)]
         except UNWRITABLE:
             raise garbled() from None
+
+
+BROKEN = frozenset({FinishReason.FINISH_REASON_ERROR, FinishReason.FINISH_REASON_CANCELLED})
+"""How a choice ends that did not come to its end."""
+
+
+def _reasons(answer: Any) -> set[int]:
+    return {choice.finish_reason for choice in answer.choices}
+
+
+def _reasons_of_stream(chunk: Any) -> set[int]:
+    return {event.choice_end.finish_reason for event in chunk.events if event.HasField("choice_end")}
 
 
 def _streamed(forms: Forms, pieces: Sequence[Message]) -> list[Message]:

@@ -14,6 +14,7 @@ from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 from isthmusd.dialects.openai.chunk_watch import chunk_failure
+from isthmusd.dialects.openai.final import is_final, is_final_chat, is_final_response
 from isthmusd.dialects.openai.kept_stream import blocks, events_of, garbled, unfaithful
 from isthmusd.dialects.openai.recast_responses import streamed_response, whole_response
 from isthmusd.dialects.openai.recast_stream import CHAT_CHUNKS, COMPLETION_CHUNKS, Chunks, unfold
@@ -61,6 +62,10 @@ class OpenAIKept:
         """Join events into blocks."""
         return tuple(blocks(event.raw for event in events_of(pieces)))
 
+    def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
+        """Tell whether a complete answer is one to give again."""
+        return FINALS.get(self.operation, is_final)(pieces, streamed)
+
     def write_failure(self, error: GatewayError) -> bytes:
         """Write an error event in the shape that the operation has."""
         return FAILURES.get(self.operation, chunk_failure)(error)
@@ -86,6 +91,11 @@ class OpenAIKept:
             raise garbled() from error
 
 
+FINALS = {
+    Operation.CHAT: is_final_chat,
+    Operation.COMPLETION: is_final_chat,
+    Operation.RESPONSES: is_final_response,
+}
 FAILURES = {Operation.RESPONSES: responses_failure}
 
 
