@@ -21,10 +21,17 @@ CACHED = frozenset(
 """Operations whose answers may be kept. Auto has become one of them before anybody asks; Forward never does."""
 ALWAYS_ALIKE = frozenset({Operation.EMBEDDING, Operation.MODERATION})
 """Operations that answer the same request the same way."""
-MAX_AGE = re.compile(r'"?([0-9]{1,10})"?')
-EDGE_COOKIES = ("__cf", "_cfuvid", "cf_", "awsalb", "awselb", "gaesa", "ak_bmsc", "bm_", "incap_ses", "visid_incap")
-"""How the names of cookies begin that load balancers and bot filters in front of nearly every provider set with any
-answer: they say nothing of the answer. https://developers.cloudflare.com/fundamentals/reference/policies-compliances/cloudflare-cookies/
+MAX_AGE = re.compile(r'([0-9]+)|"([0-9]+)"')
+AGE_DIGITS = 10
+ENDLESS_S = 2**31
+"""What an age with more digits means: https://www.rfc-editor.org/rfc/rfc9111#section-1.2.2
+"""
+EDGE_COOKIES = re.compile(
+    r"(?i:__cf[a-z_]*|_cfuvid|cf_(?:clearance|ob_info|use_ob)|awsalb[a-z]*|awselb[a-z]*|gaesa|gclb|arraffinity(?:samesite)?"
+    r"|_abck|ak_bmsc|bm_(?:mi|s|so|ss|sv|sz)|(?:incap_ses|visid_incap|nlbi)_[0-9_]+)"
+)
+"""Names of cookies that load balancers and bot filters in front of nearly every provider set with any answer: they say
+nothing of the answer. https://developers.cloudflare.com/fundamentals/reference/policies-compliances/cloudflare-cookies/
 """
 
 
@@ -96,8 +103,7 @@ def read_cache_control(values: Iterable[str]) -> CacheControl:
             case "no-store":
                 no_store = True
             case "max-age":
-                number = MAX_AGE.fullmatch(value)
-                ages.append(0 if number is None else int(number[1]))
+                ages.append(_age(value))
             case _:
                 pass
     age = min(ages) if ages else None
@@ -108,6 +114,14 @@ def _directives(values: Iterable[str]) -> Iterator[tuple[str, str]]:
     for directive in ",".join(values).split(","):
         name, _, value = directive.partition("=")
         yield name.strip().lower(), value.strip()
+
+
+def _age(value: str) -> int:
+    number = MAX_AGE.fullmatch(value)
+    if number is None:
+        return 0
+    digits = (number[1] or number[2]).lstrip("0")
+    return int(digits or "0") if len(digits) <= AGE_DIGITS else ENDLESS_S
 
 
 def scope_of(principal: Principal, *, per_tenant: bool) -> str:
@@ -170,4 +184,4 @@ def key_of(scope: str, asked: Asked) -> bytes:
 
 def sets_cookie(values: Iterable[str]) -> bool:
     """Tell whether one of these `set-cookie` values makes an answer somebody's own: it is not kept then."""
-    return any(not value.lstrip().lower().startswith(EDGE_COOKIES) for value in values)
+    return any(EDGE_COOKIES.fullmatch(value.partition("=")[0].strip()) is None for value in values)

@@ -71,6 +71,8 @@ class Unreadable(Exception):
     """What was kept is no entry that this version can read."""
 
 
+NOT_OURS = (ValueError, RecursionError)
+"""What msgspec raises: its own errors are ValueErrors, as is that of text which is no Unicode."""
 _DECODER = msgspec.msgpack.Decoder(Entry)
 
 
@@ -83,12 +85,21 @@ def read_entry(written: bytes) -> Entry:
     """Read what `write_entry` wrote. Raises Unreadable."""
     try:
         return _DECODER.decode(written)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise Unreadable from error
+    except NOT_OURS:
+        raise Unreadable from None
 
 
-FLEETING = frozenset({"retry-after", "retry-after-ms", "x-should-retry", "server-timing", "x-isthmus-attempts"})
-FLEETING_PREFIXES = ("x-ratelimit-",)
+FLEETING = frozenset(
+    {
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "server-timing",
+        "openai-processing-ms",
+        "x-isthmus-attempts",
+    }
+)
+FLEETING_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
 def lasting(headers: Pairs) -> Pairs:

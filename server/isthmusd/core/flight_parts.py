@@ -5,11 +5,12 @@ node are of one build, so the bytes need no history. Carrying them is `upstream/
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from isthmusd.core import errors
-from isthmusd.core.entry import Head
+from isthmusd.core.entry import NOT_OURS, Head, Unreadable
 from isthmusd.core.errors import Bug, Exhausted, GatewayError, Told, UpstreamError
 from isthmusd.core.record import Attempt
 from isthmusd.core.request import Operation, Surface
@@ -117,7 +118,6 @@ def error_of(failure: Failure) -> GatewayError:
     kind = KINDS.get(failure.kind, Bug)
     error = kind(
         failure.message,
-        code=failure.code,
         param=failure.param,
         http_status=failure.http_status,
         retry_after_s=failure.retry_after_s,
@@ -127,13 +127,14 @@ def error_of(failure: Failure) -> GatewayError:
             error.told = failure.told or Told()
         case _:
             pass
-    error.type, error.retryable = failure.type, failure.retryable
+    error.type, error.code, error.retryable = failure.type, failure.code, failure.retryable
     return error
 
 
 _ASKING = msgspec.msgpack.Decoder(PeerAsking)
 _HEAD = msgspec.msgpack.Decoder(HeadPart)
 _LANDING = msgspec.msgpack.Decoder(Landing)
+Part = TypeVar("Part", PeerAsking, HeadPart, Landing)
 
 
 def written(part: PeerAsking | HeadPart | Landing) -> bytes:
@@ -142,15 +143,22 @@ def written(part: PeerAsking | HeadPart | Landing) -> bytes:
 
 
 def read_asking(data: bytes) -> PeerAsking:
-    """Read what `written` wrote, as the following do."""
-    return _ASKING.decode(data)
+    """Read what `written` wrote, as the following do. Raises Unreadable."""
+    return _read(_ASKING, data)
 
 
 def read_head(data: bytes) -> HeadPart:
-    """Read the beginning of an answer."""
-    return _HEAD.decode(data)
+    """Read the beginning of an answer. Raises Unreadable."""
+    return _read(_HEAD, data)
 
 
 def read_landing(data: bytes) -> Landing:
-    """Read the end of an answer."""
-    return _LANDING.decode(data)
+    """Read the end of an answer. Raises Unreadable."""
+    return _read(_LANDING, data)
+
+
+def _read(decoder: msgspec.msgpack.Decoder[Part], data: bytes) -> Part:
+    try:
+        return decoder.decode(data)
+    except NOT_OURS:
+        raise Unreadable from None

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse
 
+from isthmusd.core.entry import Unreadable
 from isthmusd.core.flight_parts import (
     FlightPart,
     PeerAsking,
@@ -36,6 +37,12 @@ OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A process that stands still keeps its connections. These questions are asked and answered by threads that run
+    # whatever else a worker does, while calls wait only.
+    ("grpc.keepalive_time_ms", 500),
+    ("grpc.keepalive_timeout_ms", 1_500),
+    ("grpc.http2.ping_timeout_ms", 1_500),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 
@@ -97,7 +104,7 @@ class WorkerPeers:
                 part = _read(response)
                 if part is not None:
                     yield part
-        except grpc.aio.AioRpcError:
+        except (grpc.aio.AioRpcError, Unreadable):
             pass
         # Its last word is a landing, after which nobody reads on.
         raise self._lost(peer)
