@@ -81,6 +81,8 @@ def whole_response(pieces: Sequence[bytes]) -> bytes:
 def streamed_response(body: bytes) -> list[bytes]:
     """Give the events of a stream for a whole answer. Raises Garbled or UnsupportedFeature."""
     try:
+        # The decoder does not look at the encoding of what it skips.
+        body.decode()
         response = _RESPONSE.decode(body)
         end = ENDS.get(response.status)
         if end is None:

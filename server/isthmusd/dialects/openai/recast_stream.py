@@ -107,7 +107,7 @@ def _check(whole: Members, events: list[bytes], chunks: Chunks, stamp: Stamp) ->
 
 
 def _meant(whole: Members) -> Members:
-    """Give an answer without what says nothing in a message."""
+    """Give an answer without what says nothing in a message, and with what goes without saying."""
     return {**whole, "choices": [_choice_meant(choice) for choice in _choices(whole)]}
 
 
@@ -115,7 +115,7 @@ def _choice_meant(choice: Members) -> Members:
     match choice.get("message"):
         case dict(message):
             said: Members = {name: without_index(name, value) for name, value in message.items() if value is not None}
-            return {**choice, "message": said}
+            return {**choice, "message": {"role": "assistant", **said}}
         case _:
             return choice
 

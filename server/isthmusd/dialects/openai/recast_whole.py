@@ -290,15 +290,7 @@ def without_index(name: str, value: Exact) -> Exact:
     """Give a member of a message without what only streams have in it."""
     match value:
         case list() if name in INDEXED:
-            return [_without(entry, "index") for entry in value]
-        case _:
-            return value
-
-
-def _without(value: Exact, name: str) -> Exact:
-    match value:
-        case dict():
-            return {key: member for key, member in value.items() if key != name}
+            return [{key: each for key, each in _object(entry).items() if key != "index"} for entry in value]
         case _:
             return value
 
