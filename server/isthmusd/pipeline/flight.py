@@ -63,6 +63,12 @@ class Flight:
         """How many pieces there were so far."""
         return self._gone + len(self.pieces)
 
+    @property
+    def overflows(self) -> bool:
+        """It is a stream too long to be held. A whole answer is one piece, whatever its length: those who wait for it
+        get it."""
+        return self.overflowed and (self.head is None or self.head.head.form.stream)
+
     def begin(self, part: HeadPart) -> None:
         """Tell what is known before the body."""
         self.head = part
@@ -85,7 +91,7 @@ class Flight:
 
     async def room(self) -> None:
         """Wait until the slowest reader has made room. Only an answer that is longer than an entry needs any."""
-        while self.overflowed and self._trimmed() > self._most:
+        while self.overflows and self._trimmed() > self._most:
             if self._left_behind():
                 continue
             self._room = asyncio.get_running_loop().create_future()
@@ -140,7 +146,7 @@ class Flight:
 
     def moved(self) -> None:
         """Somebody has read on, or left."""
-        if self.overflowed and self._trimmed() <= self._most and self._room is not None and not self._room.done():
+        if self.overflows and self._trimmed() <= self._most and self._room is not None and not self._room.done():
             self._room.set_result(None)
 
     def _wake(self) -> None:
@@ -198,7 +204,7 @@ class Seat:
         """Wait for the end, holding nothing up meanwhile; False: it became too long to be held. Raises as `head`."""
         self.reads = False
         flight = self._flight
-        while not flight.over and not flight.overflowed:
+        while not flight.over and not flight.overflows:
             await self._change(until)
         if flight.failure is not None:
             raise flight.failure.with_traceback(None)
