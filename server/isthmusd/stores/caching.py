@@ -110,6 +110,16 @@ class CacheStore(Protocol):
     async def aclose(self) -> None: ...
 
 
+class CacheClock(Protocol):
+    """What of time is needed here."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float: ...
+
+
 class CacheWatch(Protocol):
     """Counts what the stores do, for metrics. Called from the event loop only."""
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from time import monotonic
 from traceback import extract_tb
 from typing import Any, Generic, TypeVar
 
 from isthmusd.core.entry import CacheItem
-from isthmusd.stores.caching import CacheFault, CacheStore, CacheWatch, Cleared, Fault, StoreStep
+from isthmusd.stores.caching import CacheClock, CacheFault, CacheStore, CacheWatch, Cleared, Fault, StoreStep
 
 LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -44,7 +44,7 @@ class Rest:
     length_s: float = 0.0
     until: float = 0.0
     failed_at: float = 0.0
-    answered_at: float = 0.0
+    answered_at: float = -math.inf
 
     def take_turn(self, now: float) -> bool:
         """Whether to ask now. Who asks first after a rest is alone until the answer is known."""
@@ -75,8 +75,9 @@ class _Asked(Generic[Answer]):
     step: StoreStep
     rest: Rest
     answer: asyncio.Future[Answer | None]
-    began_at: float = field(default_factory=monotonic)
-    is_late: bool = False
+    began_at: float
+    is_judged: bool = False
+    """Whether it is known what came of it, which may be that it took too long."""
 
 
 class PatientCache:
@@ -84,23 +85,26 @@ class PatientCache:
     after the other. Lookups and writes rest apart: a full disk can still be read.
     """
 
-    def __init__(self, store: CacheStore, timeout_s: float, watch: CacheWatch) -> None:
+    def __init__(self, store: CacheStore, timeout_s: float, clock: CacheClock, watch: CacheWatch) -> None:
         self._store = store
         self._timeout_s = timeout_s
+        self._monotonic = clock.monotonic
         self._watch = watch
         self._reads = Rest()
         self._writes = Rest()
+        # Of its own: that a question may take longer tells nothing of whether lookups are quick enough.
+        self._news = Rest()
         self._waiting: deque[CacheItem | bytes] = deque()
         self._waiting_bytes = 0
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._told_at = -LOG_S
+        self._told_at = -math.inf
 
     async def get(self, name: bytes) -> CacheItem | None:
         """Look an entry up; None if the store does not give it in time."""
-        if not self._reads.take_turn(monotonic()):
+        if not self._reads.take_turn(self._monotonic()):
             self._watch.store_failed(StoreStep.GET, Fault.RESTING)
             return None
         return await self._ask(StoreStep.GET, partial(self._store.get, name), self._reads, self._timeout_s)
@@ -115,9 +119,9 @@ class PatientCache:
 
     async def news(self, mark: str | None) -> tuple[list[Cleared], str] | None:
         """Ask what was cleared; None if the store does not say."""
-        if not self._reads.take_turn(monotonic()):
+        if not self._news.take_turn(self._monotonic()):
             return None
-        return await self._ask(StoreStep.NEWS, partial(self._store.cleared_since, mark), self._reads, LET_GO_S)
+        return await self._ask(StoreStep.NEWS, partial(self._store.cleared_since, mark), self._news, LET_GO_S)
 
     def forget(self, note: Cleared) -> None:
         """Do not write what waits to be written and was cleared by now."""
@@ -130,8 +134,8 @@ class PatientCache:
         while True:
             await self._awake.wait()
             while self._waiting:
-                if not self._writes.take_turn(monotonic()):
-                    await asyncio.sleep(max(self._writes.until - monotonic(), 0.0))
+                if not self._writes.take_turn(self._monotonic()):
+                    await asyncio.sleep(max(self._writes.until - self._monotonic(), 0.0))
                     continue
                 await self._write(self._waiting.popleft())
             self._awake.clear()
@@ -174,7 +178,7 @@ class PatientCache:
     ) -> Answer | None:
         """Wait for an answer until the time is over, whatever the store does. The question outlives who asked."""
         loop = asyncio.get_running_loop()
-        asked: _Asked[Answer] = _Asked(step, rest, loop.create_future())
+        asked: _Asked[Answer] = _Asked(step, rest, loop.create_future(), self._monotonic())
         timer = loop.call_later(timeout_s, self._give_up, asked, LAST_TURNS)
         task = asyncio.create_task(_limited(question, max(timeout_s, LET_GO_S)))
         self._under_way.add(task)
@@ -184,29 +188,34 @@ class PatientCache:
     def _give_up(self, asked: _Asked[Any], turns: int) -> None:
         if turns:
             asyncio.get_running_loop().call_soon(self._give_up, asked, turns - 1)
-        elif not asked.answer.done():
-            asked.is_late = True
+        elif not asked.is_judged:
             self._failed(asked, CacheFault(Fault.TIMEOUT, "it takes too long"))
 
     def _ended(self, asked: _Asked[Answer], timer: asyncio.TimerHandle, task: asyncio.Task[Answer]) -> None:
         timer.cancel()
         self._under_way.discard(task)
         error = None if task.cancelled() else task.exception()
-        if asked.is_late:
+        if asked.is_judged:
             return
         if task.cancelled():
+            asked.is_judged = True
             _tell(asked, None)
         elif error is not None:
             self._failed(asked, error)
         else:
-            now = monotonic()
-            self._watch.store_took(asked.step, now - asked.began_at)
-            asked.rest.answered(now)
-            _tell(asked, task.result())
+            self._answered(asked, task.result())
+
+    def _answered(self, asked: _Asked[Answer], answer: Answer) -> None:
+        now = self._monotonic()
+        asked.is_judged = True
+        self._watch.store_took(asked.step, now - asked.began_at)
+        asked.rest.answered(now)
+        _tell(asked, answer)
 
     def _failed(self, asked: _Asked[Any], error: BaseException) -> None:
-        now = monotonic()
+        now = self._monotonic()
         fault = _fault(error)
+        asked.is_judged = True
         self._watch.store_took(asked.step, now - asked.began_at)
         self._watch.store_failed(asked.step, fault.kind)
         if fault.kind in RESTLESS:

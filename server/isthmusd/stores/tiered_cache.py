@@ -8,13 +8,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.cache_memory import MemoryCache
 from isthmusd.stores.cache_sqlite import SqliteCache
 from isthmusd.stores.cache_valkey import ValkeyCache
-from isthmusd.stores.caching import CacheOptions, CacheStore, CacheWatch, Cleared, Fault, StoreStep
+from isthmusd.stores.caching import CacheClock, CacheOptions, CacheStore, CacheWatch, Cleared, Fault, StoreStep
 from isthmusd.stores.patient_cache import PatientCache
 
 POLL_S = 1.0
@@ -26,21 +26,15 @@ STALE_S = 1800.0
 NOTES = 64
 
 
-class Clock(Protocol):
-    """What of time is needed here."""
-
-    def now(self) -> float: ...
-
-
-def open_cache(options: CacheOptions, clock: Clock, watch: CacheWatch) -> TieredCache:
+def open_cache(options: CacheOptions, clock: CacheClock, watch: CacheWatch) -> TieredCache:
     """Give the cache of a worker; enter it before use. Nothing is opened before that, and nothing here fails."""
     memory = MemoryCache(options.memory_bytes, clock.now) if options.memory_bytes else None
     store = open_store(options, clock)
-    patient = None if store is None else PatientCache(store, options.timeout_s, watch)
+    patient = None if store is None else PatientCache(store, options.timeout_s, clock, watch)
     return TieredCache(memory, patient, watch, clock.now)
 
 
-def open_store(options: CacheOptions, clock: Clock) -> CacheStore | None:
+def open_store(options: CacheOptions, clock: CacheClock) -> CacheStore | None:
     """Give the store that processes share, as it is: it raises CacheFault. Close it. None: memory alone."""
     if options.url is not None:
         return ValkeyCache(options.url, clock.now)
