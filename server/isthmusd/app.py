@@ -104,7 +104,7 @@ async def running(
         resources.push_async_callback(gateway.flights.aclose)
         server = Server(gateway, options)
         if options.peers:
-            peers = PeerServer(gateway, options.peers[options.index], options.message_bytes)
+            peers = PeerServer(gateway, options.peers[options.index])
             await peers.start()
             resources.push_async_callback(peers.stop)
         if options.admin_bind is not None:

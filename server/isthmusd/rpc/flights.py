@@ -4,18 +4,19 @@ can reach. Asking is `upstream/peers.py`'s.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
+import grpc
 import grpc.aio
 from isthmus.v1 import flights_pb2
 from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse
 
 from isthmusd.core.authorisation import Listener
-from isthmusd.core.errors import Bug, GatewayError, UnsupportedFeature
+from isthmusd.core.errors import Bug, GatewayError
 from isthmusd.core.flight_parts import Failure, Landing, PeerAsking, failure_of, read_asking, written
 from isthmusd.core.request import Arrival
 from isthmusd.dialects import registry
+from isthmusd.pipeline.flight import LostOnTheWay
 from isthmusd.pipeline.flights import Attended
 from isthmusd.pipeline.run import Gateway, attend
 from isthmusd.rpc.call import Context
@@ -24,7 +25,10 @@ from isthmusd.rpc.server import channel_options
 
 SERVICE = flights_pb2.DESCRIPTOR.services_by_name["FlightsService"]
 GRACE_S = 5.0
+PINGS = (("grpc.http2.min_recv_ping_interval_without_data_ms", 100), ("grpc.http2.max_ping_strikes", 0))
+"""The other workers ask often whether this one lives."""
 NOT_SHARED = "this answer is not shared between workers"
+LOST = "the worker that was asked for this answer went away"
 
 
 class FlightsServicer:
@@ -39,22 +43,24 @@ class FlightsServicer:
         await context.send_initial_metadata(())
         try:
             seat = await attend(self._gateway, _arrival(read_asking(request.call)))
-            if seat is None:
-                raise UnsupportedFeature(NOT_SHARED)
+        except GatewayError:
+            seat = None
+        if seat is None:
+            # It is the other worker's call: what that one has found out of it counts, and it asks a provider itself.
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_SHARED)
+        try:
             async with seat as attended:
                 await _tell(context, attended)
-        except asyncio.CancelledError:
-            raise
-        except GatewayError as error:
-            end = Landing(usage=None, attempts=(), failure=failure_of(error))
-            await context.write(JoinResponse(landing=written(end)))
+        except LostOnTheWay:
+            await context.abort(grpc.StatusCode.ABORTED, LOST)
 
 
 class PeerServer:
     """A gRPC server for the other workers. `start` once, then `stop` once. Raises Undeclared."""
 
-    def __init__(self, gateway: Gateway, bind: str, message_bytes: int) -> None:
-        self._server = grpc.aio.server(options=channel_options(message_bytes))
+    def __init__(self, gateway: Gateway, bind: str) -> None:
+        # Any length: what a caller may send was seen to, and around it there is more.
+        self._server = grpc.aio.server(options=(*channel_options(-1), *PINGS))
         self._server.add_insecure_port(bind)
         methods = methods_of(SERVICE, FlightsServicer(gateway))
         self._server.add_generic_rpc_handlers((Declared(Listener.PEERS, methods),))
@@ -103,6 +109,8 @@ async def _tell(context: Context, attended: Attended) -> None:
 
 def _failure(error: BaseException) -> Failure:
     match error:
+        case LostOnTheWay():
+            raise error
         case GatewayError():
             return failure_of(error)
         case _:

@@ -27,10 +27,14 @@ from isthmusd.core.flight_parts import (
 )
 
 JOIN = "/isthmus.v1.FlightsService/Join"
-ALIVE_S = 1.0
+ALIVE_S = 2.0
 """A peer answers at once that it heard; one that does not is taken for gone."""
 RESTS_S = 1.0
 """How long a peer that is gone is not asked again: about what its successor takes to start."""
+LONGEST_REST_S = 8.0
+"""Of one that is gone again and again, or stands still: each question costs somebody what it takes to find out."""
+GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+"""How a call ends whose server is not there, or stops. With any other status it lives, and has no answer."""
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -61,6 +65,7 @@ class WorkerPeers:
         self._clock = clock
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._gone_until: dict[str, float] = {}
+        self._rests_s: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,16 +106,24 @@ class WorkerPeers:
     async def _parts(self, peer: str, call: Any) -> AsyncGenerator[FlightPart]:
         try:
             while (response := await call.read()) is not grpc.aio.EOF:
+                self._rests_s.pop(peer, None)
                 part = _read(response)
                 if part is not None:
                     yield part
-        except (grpc.aio.AioRpcError, Unreadable):
+        except grpc.aio.AioRpcError as error:
+            if error.code() in GONE:
+                raise self._lost(peer) from None
+        except Unreadable:
             pass
         # Its last word is a landing, after which nobody reads on.
-        raise self._lost(peer)
+        raise PeerLost
 
     def _lost(self, peer: str) -> PeerLost:
-        self._gone_until[peer] = self._clock.monotonic() + RESTS_S
+        now = self._clock.monotonic()
+        if self._gone_until.get(peer, now) <= now:
+            length_s = self._rests_s.get(peer, RESTS_S)
+            self._gone_until[peer] = now + length_s
+            self._rests_s[peer] = min(2 * length_s, LONGEST_REST_S)
         return PeerLost()
 
     def _method(self, peer: str) -> Any:

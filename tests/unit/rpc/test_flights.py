@@ -1,0 +1,425 @@
+"""Workers that share answers on their way over real sockets: one call to the provider for all of a node, whoever leaves
+or dies, and nothing wrong for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from isthmus.v1 import chat_pb2
+from isthmusd.core.errors import (
+    Garbled,
+    GatewayError,
+    Interrupted,
+    Misconfigured,
+    Overloaded,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Unreachable,
+)
+from isthmusd.core.record import EndReason
+from isthmusd.core.request import Arrival, Surface
+
+from tests.unit.pipeline.gateway import DONE, HELLO, STOP, chat_answer, error, event, events, whole
+from tests.unit.pipeline.targets import Answer
+from tests.unit.pipeline.world import arrival_of, headers_of
+from tests.unit.rpc.workers import Got, body_of, node
+
+STREAM = HELLO + STOP + DONE
+HUNG_S = 3.0
+"""Until an answer comes that another worker should have given."""
+SLOWLY = 0.3
+"""Long enough for all to have joined."""
+LIMIT_S = 10.0
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for it; a failed test if it does not come."""
+    async with asyncio.timeout(LIMIT_S):
+        while not happened():  # noqa: ASYNC110 what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+async def of_all(*asked: Awaitable[Got]) -> list[Any]:
+    """Wait for all answers; failures are among them."""
+    async with asyncio.timeout(LIMIT_S):
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def slowly(answer: Answer) -> Answer:
+    answer.opening = (SLOWLY,)
+    return answer
+
+
+@pytest.mark.parametrize("owner", [0, 1])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_all_workers_share_one_call(streams: bool, owner: int) -> None:
+    answer = events(0.1, HELLO, 0.1, STOP, DONE) if streams else whole(chat_answer())
+    async with node(slowly(answer), count=3) as own:
+        asked = await own.owned_by(owner, stream=streams)
+
+        got = await of_all(*(worker.ask(**asked) for worker in own.workers for _ in range(10)))
+
+        assert own.sent == 1
+        assert {each.body for each in got} == {STREAM if streams else chat_answer()}
+        assert sorted(each.cache for each in got) == ["HIT"] * 29 + ["MISS"]
+        assert {each.headers["age"] for each in got} == {"0"}
+        assert sum(len(record.attempts) for record in own.records) == 1
+        assert {record.end for record in own.records} == {EndReason.COMPLETE}
+        assert len({record.usage for record in own.records}) == 1
+
+
+async def test_forms_mix_over_workers() -> None:
+    usage = {"include_usage": True}
+    async with node(slowly(events(0.1, HELLO, 0.1, STOP, DONE))) as own:
+        asked = await own.owned_by(0)
+        first = asyncio.create_task(own.workers[1].ask(**asked, stream=True))
+        await asyncio.sleep(SLOWLY / 3)
+
+        got = await of_all(
+            *(worker.ask(**asked) for worker in own.workers),
+            *(worker.ask(**asked, stream=True, stream_options=usage) for worker in own.workers),
+            *(worker.ask(**asked, stream=True) for worker in own.workers),
+        )
+
+        assert own.sent == 1
+        assert (await first).body == STREAM
+        assert {each.body for each in got[4:]} == {STREAM}
+        assert got[0].body == got[1].body
+        assert b'"content":"hello"' in got[0].body
+        assert got[2].body == got[3].body
+        assert b'"usage":' in got[2].body
+        assert got[2].body.endswith(DONE)
+
+
+@pytest.mark.parametrize("asker", [0, 1])
+async def test_what_one_worker_has_the_other_finds_there(asker: int) -> None:
+    async with node(whole(chat_answer())) as own:
+        asked = await own.owned_by(0)
+
+        first = await own.workers[asker].ask(**asked)
+        second = await own.workers[1 - asker].ask(**asked)
+
+        assert (first.cache, second.cache) == ("MISS", "HIT")
+        assert own.sent == 1
+        assert own.workers[0].parts.answers.items
+        assert own.workers[1].parts.answers.items == {}
+
+
+async def test_keep_alives_pass_and_are_no_part_of_it() -> None:
+    async with node(events(0.4, HELLO, STOP, DONE), keep_alive_s=0.1) as own:
+        asked = await own.owned_by(0, stream=True)
+
+        got = await of_all(*(worker.ask(**asked) for worker in own.workers))
+        after = await own.workers[1].ask(**asked)
+
+        assert own.sent == 1
+        assert all(b"keep-alive" in each.body for each in got)
+        assert after.body == STREAM
+
+
+FAILURES: dict[str, tuple[Answer, type[GatewayError]]] = {
+    "server error": (error(500), Overloaded),
+    "throttled": (error(429, retry_after="7"), Throttled),
+    "refused": (error(400), Rejected),
+    "our key": (error(401), Misconfigured),
+    "nonsense": (whole(b"nonsense"), Garbled),
+    "nobody there": (Answer(opening=(Unreachable("gone"),)), Unreachable),
+    "too late": (Answer(opening=(TimedOut("late"),)), TimedOut),
+}
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(("answer", "kind"), FAILURES.values(), ids=FAILURES.keys())
+async def test_errors_arrive_as_themselves(answer: Answer, kind: type[GatewayError], streams: bool) -> None:
+    if streams and kind is Garbled:
+        answer = events(b"data: nonsense\n\n")
+    failing = Answer(status=answer.status, headers=answer.headers, steps=answer.steps, opening=answer.opening)
+    after = events(HELLO, STOP, DONE) if streams else whole(chat_answer())
+    async with node(failing, after) as own:
+        failing.opening = (SLOWLY, *failing.opening)
+        asked = await own.owned_by(0, stream=streams)
+
+        failed = await of_all(*(worker.ask(**asked) for worker in own.workers for _ in range(3)))
+        again = await own.workers[1].ask(**asked)
+
+        here, there = failed[0], failed[-1]
+        assert {type(each) for each in failed} == {kind}
+        assert {_facts(each) for each in failed} == {_facts(here)}
+        assert here.told == there.told
+        assert again.cache == "MISS"
+        assert own.sent == 2
+        assert all(worker.parts.answers.items == {} for worker in own.workers[1:])
+
+
+def _facts(error: GatewayError) -> tuple[Any, ...]:
+    return (
+        error.message,
+        error.type,
+        error.code,
+        error.param,
+        error.http_status,
+        error.retryable,
+        error.retry_after_s,
+    )
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        (HELLO,),
+        (HELLO, Interrupted("cut")),
+        (HELLO, b'data: {"error": {"message": "broke", "type": "server_error"}}\n\n', DONE),
+    ],
+    ids=["short", "cut", "in-band"],
+)
+async def test_a_stream_that_breaks_tells_all_in_band(broken: tuple[Any, ...]) -> None:
+    async with node(slowly(events(*broken)), events(HELLO, STOP, DONE)) as own:
+        asked = await own.owned_by(0, stream=True)
+
+        got = await of_all(*(worker.ask(**asked) for worker in own.workers for _ in range(3)))
+        after = await own.workers[1].ask(**asked)
+
+        assert len({each.body for each in got}) == 1
+        assert b'"error"' in got[0].body
+        assert DONE not in got[0].body
+        assert {record.end for record in own.records[:3]} == {EndReason.INTERRUPTED}
+        assert (after.cache, after.body) == ("MISS", STREAM)
+
+
+async def test_the_providers_connection_is_closed_when_the_last_one_leaves() -> None:
+    answer = events(HELLO, 1000.0, STOP, DONE)
+    async with node(answer) as own:
+        asked = await own.owned_by(0, stream=True)
+        waiting = [asyncio.create_task(worker.ask(**asked)) for worker in (*own.workers, own.workers[1])]
+        await until(lambda: answer.read_count == 1)
+        await asyncio.sleep(0.1)
+
+        for task in waiting:
+            assert not answer.closed
+            task.cancel()
+            await asyncio.wait((task,))
+
+        await until(lambda: answer.closed)
+        assert own.sent == 1
+        assert own.workers[0].parts.answers.items == {}
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.4, 0.6])
+@pytest.mark.parametrize("leaver", [0, 1])
+async def test_others_go_on_when_one_leaves(leaver: int, after_s: float) -> None:
+    async with node(slowly(events(0.2, HELLO, 0.2, STOP, DONE))) as own:
+        asked = await own.owned_by(0, stream=True)
+        leaving = asyncio.create_task(own.workers[leaver].ask(**asked))
+        await asyncio.sleep(0.05)
+        staying = [asyncio.create_task(worker.ask(**asked)) for worker in own.workers]
+
+        await asyncio.sleep(after_s)
+        leaving.cancel()
+        got = await of_all(*staying)
+
+        assert own.sent == 1
+        assert [each.body for each in got] == [STREAM] * 2
+        assert sum(len(record.attempts) for record in own.records) == 1
+
+
+async def test_a_worker_that_dies_before_the_answer_begins_costs_one_more_call() -> None:
+    first, second = slowly(whole(chat_answer("one"))), slowly(whole(chat_answer("two")))
+    async with node(first, second) as own:
+        owner, other = own.workers
+        asked = await own.owned_by(0)
+        waiting = [asyncio.create_task(other.ask(**asked)) for _ in range(5)]
+        await until(lambda: own.sent == 1)
+
+        owner.wire.cut()
+        got = await of_all(*waiting)
+
+        assert own.sent == 2
+        assert {each.body for each in got} == {chat_answer("two")}
+        # Nobody is left there.
+        assert first.closed
+
+
+async def test_the_next_worker_takes_over_for_all_others() -> None:
+    answers = [slowly(whole(chat_answer(text))) for text in ("one", "two")]
+    async with node(*answers, count=3) as own:
+        asked = await own.owned_by(0, 1)
+        waiting = [asyncio.create_task(worker.ask(**asked)) for worker in own.workers[1:] for _ in range(3)]
+        await until(lambda: own.sent == 1)
+        await asyncio.sleep(0.05)
+
+        own.workers[0].wire.cut()
+        got = await of_all(*waiting)
+
+        assert own.sent == 2
+        assert {each.body for each in got} == {chat_answer("two")}
+
+
+async def test_a_worker_that_dies_in_a_stream_interrupts_it_and_whole_callers_ask_again() -> None:
+    first = slowly(events(HELLO, 1000.0, STOP, DONE))
+    async with node(first, slowly(whole(chat_answer("another")))) as own:
+        owner, other = own.workers
+        asked = await own.owned_by(0)
+        seen: list[bytes] = []
+        arrival = arrival_of(headers_of(), body=body_of(**asked, stream=True))
+        streamed = [asyncio.create_task(other.call(arrival, seen.append)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        wholes = [asyncio.create_task(other.ask(**asked)) for _ in range(3)]
+        await until(lambda: len(seen) == 3)
+
+        owner.wire.cut()
+        broken, again = await of_all(*streamed), await of_all(*wholes)
+
+        assert own.sent == 2
+        assert len({each.body for each in broken}) == 1
+        assert broken[0].body.startswith(HELLO)
+        assert b'"error"' in broken[0].body
+        assert DONE not in broken[0].body
+        assert {each.body for each in again} == {chat_answer("another")}
+        interrupted = [record for record in other.records if record.stream]
+        assert {record.end for record in interrupted} == {EndReason.INTERRUPTED}
+
+
+async def test_a_worker_that_is_not_there_is_done_without() -> None:
+    async with node(whole(chat_answer())) as own:
+        owner, other = own.workers
+        asked = await own.owned_by(0)
+        owner.wire.cut()
+
+        got = await other.ask(**asked)
+
+        assert got.body == chat_answer()
+        assert owner.parts.answers.asked == []
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_worker_that_says_nothing_is_done_without(known: bool) -> None:
+    async with node(whole(chat_answer("one")), whole(chat_answer("two"))) as own:
+        owner, other = own.workers
+        if known:
+            await other.ask(**await own.owned_by(0, user="before"))
+        asked = await own.owned_by(0)
+        owner.wire.hold()
+        began_at = asyncio.get_running_loop().time()
+
+        got = await of_all(*(other.ask(**asked) for _ in range(5)))
+
+        assert {each.body for each in got} == {chat_answer("two" if known else "one")}
+        assert asyncio.get_running_loop().time() - began_at < HUNG_S
+
+
+async def test_a_worker_that_stops_while_others_wait_is_done_without() -> None:
+    async with node(slowly(whole(chat_answer("one"))), whole(chat_answer("two"))) as own:
+        owner, other = own.workers
+        asked = await own.owned_by(0)
+        waiting = [asyncio.create_task(other.ask(**asked)) for _ in range(5)]
+        await until(lambda: own.sent == 1)
+        owner.wire.hold()
+        began_at = asyncio.get_running_loop().time()
+
+        got = await of_all(*waiting)
+
+        assert {each.body for each in got} == {chat_answer("two")}
+        assert asyncio.get_running_loop().time() - began_at < HUNG_S
+
+
+def typed(seed: int, text: str = "hi", **facts: Any) -> Arrival:
+    """A chat call over gRPC."""
+    message = chat_pb2.Message(role="user", parts=[chat_pb2.Part(text=text)])
+    request = chat_pb2.ChatRequest(model="gpt", messages=[message], temperature=0, seed=seed)
+    given = {"surface": Surface.TYPED, "dialect": "isthmus", "path": "", "body": request} | facts
+    return arrival_of(headers_of(), **given)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_typed_calls_share_too(streams: bool) -> None:
+    answer = slowly(events(0.1, HELLO, 0.1, STOP, DONE) if streams else whole(chat_answer()))
+    async with node(answer) as own:
+        got = await of_all(*(worker.call(typed(7, stream=streams)) for worker in own.workers for _ in range(3)))
+        after = await of_all(*(worker.call(typed(7, stream=not streams)) for worker in own.workers))
+
+        assert own.sent == 1
+        assert len({_text(each.body) for each in (*got, *after)}) == 1
+        assert _text(got[0].body) == "hello"
+        assert all(each.body == got[0].body for each in got)
+        assert sorted(each.cache for each in got) == ["HIT"] * 5 + ["MISS"]
+        assert [each.cache for each in after] == ["HIT", "HIT"]
+
+
+def _text(body: Any) -> str:
+    match body:
+        case [*pieces]:
+            return "".join(each.text_delta.text for piece in pieces for each in piece.events)
+        case whole_answer:
+            return "".join(part.text for part in whole_answer.choices[0].message.parts)
+
+
+async def test_typed_failures_share_too() -> None:
+    async with node(slowly(error(429, retry_after="7"))) as own:
+        failed = await of_all(*(worker.call(typed(7)) for worker in own.workers for _ in range(3)))
+
+        assert own.sent == 1
+        assert {type(each) for each in failed} == {Throttled}
+        assert {each.retry_after_s for each in failed} == {7.0}
+
+
+async def test_big_requests_and_answers_pass() -> None:
+    text = "x" * 6_000_000
+    async with node(slowly(whole(chat_answer(text)))) as own:
+        asked = await own.owned_by(0, user="y" * 6_000_000)
+
+        got = await of_all(*(worker.ask(**asked) for worker in own.workers))
+
+        assert own.sent == 1
+        assert {each.body for each in got} == {chat_answer(text)}
+
+
+async def test_an_answer_longer_than_an_entry_reaches_all_workers_and_is_not_kept() -> None:
+    pieces = [event({"content": "x" * 1000}) for _ in range(300)]
+    long = slowly(events(HELLO, *pieces, STOP, DONE))
+    async with node(long, events(HELLO, STOP, DONE), cache_entry_bytes=50_000) as own:
+        asked = await own.owned_by(0, stream=True)
+
+        got = await of_all(*(worker.ask(**asked) for worker in own.workers for _ in range(2)))
+        after = await own.workers[1].ask(**asked)
+
+        assert own.sent == 2
+        assert {each.body for each in got} == {HELLO + b"".join(pieces) + STOP + DONE}
+        assert after.cache == "MISS"
+
+
+async def test_a_worker_that_knows_the_caller_does_without_one_that_does_not() -> None:
+    strict = {"anonymous": False, "provider_keys": False}
+    async with node(whole(chat_answer()), slowly(whole(chat_answer("two"))), own={0: strict}) as own:
+        other = own.workers[1]
+        asked = await own.owned_by(0)
+
+        got = await of_all(*(other.ask(**asked) for _ in range(3)))
+
+        assert {each.body for each in got} == {chat_answer()}
+        assert own.sent == 1
+
+
+async def test_answers_lost_two_workers_away_are_lost_too() -> None:
+    first = slowly(events(HELLO, 1000.0, STOP, DONE))
+    async with node(first, slowly(whole(chat_answer("another"))), count=3, blind=2) as own:
+        asked = await own.owned_by(0, 1)
+        seen: list[bytes] = []
+        arrival = arrival_of(headers_of(), body=body_of(**asked, stream=True))
+        streamed = [asyncio.create_task(own.workers[1].call(arrival, seen.append))]
+        await until(lambda: own.sent == 1)
+        streamed.append(asyncio.create_task(own.workers[2].call(arrival, seen.append)))
+        wholes = [asyncio.create_task(own.workers[2].ask(**asked))]
+        await until(lambda: len(seen) == 2)
+
+        own.workers[0].wire.cut()
+        broken, again = await of_all(*streamed), await of_all(*wholes)
+
+        assert own.sent == 2
+        assert len({each.body for each in broken}) == 1
+        assert b"upstream_interrupted" in broken[0].body
+        assert again[0].body == chat_answer("another")
