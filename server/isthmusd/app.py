@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from isthmusd.clock import SystemClock
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.vault import Vault
+from isthmusd.observe.cache_metrics import CacheMetrics
 from isthmusd.observe.journal import DeferredJournal, Journals, LogJournal
 from isthmusd.observe.metrics import Metrics
 from isthmusd.observe.sink import LineSink
@@ -55,17 +56,8 @@ async def running(
     async with AsyncExitStack() as resources:
         clock = clock or SystemClock()
         keyring = Keyring.parse(settings.secret)
-        lines = LineSink()
         metrics = Metrics()
-        told = DeferredJournal(Journals((LogJournal(lines.write, settings.log_level), metrics)))
-        for thread in (lines, told):
-            thread.start()
-            resources.callback(thread.close)
-        journals: list[Journal] = [told]
-        if settings.records is not None:
-            kept = resources.enter_context(RecordJournal(settings.records, keyring, metrics.dropped))
-            # First: what must outlive a crash is written before anything else is told.
-            journals.insert(0, kept)
+        kept = _journals(resources, settings, keyring, metrics)
         await resources.enter_async_context(_shown(metrics))
         if upstream is None:
             upstream = await resources.enter_async_context(Upstreams())
@@ -75,28 +67,14 @@ async def running(
         directory = await resources.enter_async_context(CachedDirectory(database, keyring, clock, settings.store))
         if not settings.pipeline.anonymous:
             await directory.warm()
-        identification = Identification(
-            keyring=keyring,
-            issuer=settings.token_issuer,
-            directory=directory,
-            identities=await resources.enter_async_context(IdentityIssuers(settings.issuers, clock)),
-            hook=None if settings.hook is None else await resources.enter_async_context(VerifierHook(settings.hook)),
-        )
-        caching = None
-        if settings.cache is not None:
-            caching = Caching(
-                vault=Vault(keyring),
-                cache=await resources.enter_async_context(open_cache(settings.cache, clock, metrics.cache)),
-                peers=await resources.enter_async_context(WorkerPeers(options.peers, options.index, clock)),
-                watch=metrics.cache,
-            )
+        identification = await _identification(resources, settings, keyring, directory, clock)
         gateway = compose(
             settings,
-            caching=caching,
+            caching=await _caching(resources, settings, options, keyring, clock, metrics.cache),
             clock=clock,
             upstream=upstream,
             media=media,
-            journal=journal or Journals(journals),
+            journal=journal or kept,
             active_calls=metrics,
             identification=identification,
             credentials=await resources.enter_async_context(StoredCredentials(database, settings.store)),
@@ -115,6 +93,49 @@ async def running(
         await server.start()
         resources.push_async_callback(server.stop, settings.edge.drain_s)
         yield server
+
+
+def _journals(resources: AsyncExitStack, settings: Settings, keyring: Keyring, metrics: Metrics) -> Journals:
+    """Begin to tell of calls: in the log, in metrics, and in the journal of records."""
+    lines = LineSink()
+    told = DeferredJournal(Journals((LogJournal(lines.write, settings.log_level), metrics)))
+    for thread in (lines, told):
+        thread.start()
+        resources.callback(thread.close)
+    if settings.records is None:
+        return Journals((told,))
+    # First: what must outlive a crash is written before anything else is told.
+    return Journals((resources.enter_context(RecordJournal(settings.records, keyring, metrics.dropped)), told))
+
+
+async def _identification(
+    resources: AsyncExitStack, settings: Settings, keyring: Keyring, directory: CachedDirectory, clock: Clock
+) -> Identification:
+    return Identification(
+        keyring=keyring,
+        issuer=settings.token_issuer,
+        directory=directory,
+        identities=await resources.enter_async_context(IdentityIssuers(settings.issuers, clock)),
+        hook=None if settings.hook is None else await resources.enter_async_context(VerifierHook(settings.hook)),
+    )
+
+
+async def _caching(
+    resources: AsyncExitStack,
+    settings: Settings,
+    options: ServerOptions,
+    keyring: Keyring,
+    clock: Clock,
+    watch: CacheMetrics,
+) -> Caching | None:
+    if settings.cache is None:
+        return None
+    return Caching(
+        vault=Vault(keyring),
+        cache=await resources.enter_async_context(open_cache(settings.cache, clock, watch)),
+        peers=await resources.enter_async_context(WorkerPeers(options.peers, options.index, clock)),
+        watch=watch,
+    )
 
 
 @asynccontextmanager
