@@ -9,16 +9,17 @@ import json
 import random
 import sqlite3
 import urllib.request
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.edge.gateway import running_gateway
 from tests.fakes.provider import FakeProvider
-from tests.system.pair import Pair, eventually
+from tests.system.pair import OUR_KEY, Pair, eventually
 from tests.system.wire import JSON_TYPE, Headers, Response, ask
 
 CHAT = "/v1/chat/completions"
@@ -141,3 +142,11 @@ def holds(data: Path, count: int) -> bool:
             return count == 0
 
     return eventually(there)
+
+
+@contextmanager
+def before(provider: FakeProvider, workers: int = 2, **settings: Any) -> Generator[Pair]:
+    """Run a gateway before a provider that outlives it: what is kept is for where it came from."""
+    openai = {"base_url": provider.url, "api_key": OUR_KEY, "endpoint": "main"}
+    with running_gateway({"providers": {"openai": openai}, **settings}, workers) as gateway:
+        yield Pair(gateway=gateway, provider=provider)
