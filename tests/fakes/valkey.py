@@ -29,6 +29,8 @@ class Valkey:
     options: tuple[str, ...] = ()
     port: int = 0
     """0: the unix socket only."""
+    bus: int = 0
+    """Where other servers of a cluster reach it: `{bus}` in its options."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -44,8 +46,9 @@ class Valkey:
         """Start it, and wait until it answers."""
         where = ("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket))
         with (self.folder / "log").open("ab") as log:
+            options = (option.format(bus=self.bus) for option in self.options)
             self.process = subprocess.Popen(
-                [self.program, *where, "--dir", str(self.folder), *FAST, *self.options], stdout=log, stderr=log
+                [self.program, *where, "--dir", str(self.folder), *FAST, *options], stdout=log, stderr=log
             )
         until = time.monotonic() + START_S
         while not self._answers():
@@ -96,7 +99,7 @@ def running_valkey(*options: str, port: bool = False) -> Generator[Valkey]:
     server = Valkey(program, folder, options)
     try:
         # Servers cannot be told to take any port that is free: another process may be faster, which shows at the start.
-        server.port = _free_port() if port else 0
+        server.port, server.bus = (_free_port(), _free_port()) if port else (0, 0)
         server.start()
         yield server
     finally:

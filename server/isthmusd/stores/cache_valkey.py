@@ -61,6 +61,7 @@ KINDS: Mapping[str, Fault] = {
     "RedisError": Fault.UNREACHABLE,
     "UnicodeError": Fault.UNREADABLE,
     "ValueError": Fault.REFUSED,
+    "TypeError": Fault.REFUSED,  # what the URL says after the `?` is not of this kind of server
 }
 """By the name of an error's class or of the next one that it is made of. What an error says may hold a value."""
 OTHER_TYPE = "WRONGTYPE"
@@ -131,7 +132,7 @@ class ValkeyCache:
         """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            await _close(client)
 
     async def _ask(self, question: Callable[[Any], Awaitable[Any]]) -> Any:
         """Ask, with one of a few connections. The driver's types promise less than it gives."""
@@ -199,7 +200,7 @@ def _load() -> tuple[type[Exception], ...]:
     import_module("redis.asyncio")
     from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 takes half a second and 15 MB
 
-    return (RedisError, RedisClusterException, OSError, ValueError)
+    return (RedisError, RedisClusterException, OSError, ValueError, TypeError)
 
 
 async def _open(url: str, errors: tuple[type[Exception], ...]) -> Redis | RedisCluster:
@@ -233,8 +234,18 @@ async def _open(url: str, errors: tuple[type[Exception], ...]) -> Redis | RedisC
     try:
         return await cluster.initialize()
     except BaseException:
-        await cluster.aclose()
+        await _close(cluster)
         raise
+
+
+async def _close(client: Redis | RedisCluster) -> None:
+    from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415 loaded before, in a thread
+
+    await client.aclose()
+    if isinstance(client, RedisCluster):
+        # It leaves its connections open if one of them failed last.
+        await client.nodes_manager.aclose()
+        await client.nodes_manager.aclose("startup_nodes")
 
 
 def _fault(error: Exception) -> CacheFault:

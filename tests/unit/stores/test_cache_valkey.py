@@ -1,0 +1,266 @@
+"""A real Valkey or Redis that is killed, held still, full, closed to us or full of garbage; and a cluster of two."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from isthmusd.stores.cache_valkey import PREFIX, ValkeyCache
+from isthmusd.stores.caching import CacheStats, CacheStore, Fault
+
+from tests.fakes.valkey import Valkey, running_valkey
+from tests.unit.stores.cache_files import answers
+from tests.unit.stores.cached import StillClock, item, name
+
+
+@pytest.fixture
+def server() -> Iterator[Valkey]:
+    """One that a test may harm."""
+    with running_valkey() as started:
+        yield started
+
+
+@pytest.fixture
+def emptied(valkey: Valkey) -> Valkey:
+    valkey.say("FLUSHALL")
+    return valkey
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncGenerator[CacheStore]:
+    store = ValkeyCache(url, StillClock().now)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+def key(label: str) -> str:
+    return PREFIX + name(label).hex()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"garbage",
+        b"\x02" + bytes(40),
+        b"\x01" + b"\xff" * 40,
+        bytes(100),
+        b"\x01" + bytes(16) + b"\0\0\0\1\0\0\0\0\xff",
+    ],
+)
+async def test_garbage_is_corrupt_once_and_then_gone(emptied: Valkey, garbage: bytes) -> None:
+    emptied.say("SET", key("a"), garbage)
+    emptied.say("SET", key("b"), garbage)
+    async with opened(emptied.url) as store:
+        await store.put(item("good"))
+
+        assert await answers(store.get(name("a"))) is Fault.CORRUPT
+        assert await answers(store.get(name("a"))) is None
+        assert await store.stats(None, None) == CacheStats(count=1, size=100)
+        assert await store.clear(None, None) == 1
+        assert await store.get(name("good")) is None
+
+
+async def test_a_value_of_another_type_is_corrupt_once_and_then_gone(emptied: Valkey) -> None:
+    emptied.say("RPUSH", key("a"), "x")
+    emptied.say("RPUSH", key("b"), "x")
+    async with opened(emptied.url) as store:
+        assert await store.stats(None, None) == CacheStats(count=0, size=0)
+        assert await answers(store.get(name("a"))) is Fault.CORRUPT
+        assert await store.get(name("a")) is None
+        await store.put(item("b"))
+        assert await store.get(name("b")) == item("b")
+
+
+async def test_the_server_forgets_by_itself(emptied: Valkey) -> None:
+    async with opened(emptied.url) as store:
+        await store.put(item("a", ttl_s=600))
+        await store.clear("nobody", None)
+
+    left = int(emptied.say("PTTL", key("a"))[1:])
+    assert 590_000 < left <= 600_000
+    assert 86_000 < int(emptied.say("TTL", "isthmus:1:cleared")[1:]) <= 86_400
+
+
+async def test_keys_of_others_are_let_be(emptied: Valkey) -> None:
+    emptied.say("SET", "theirs", "x")
+    emptied.say("SET", "isthmus:2:e:x", "x")
+    async with opened(emptied.url) as store:
+        await store.put(item("a"))
+        assert await store.clear(None, None) == 1
+
+    assert emptied.say("GET", "theirs") == b"$1\r\nx\r\n"
+    assert emptied.say("GET", "isthmus:2:e:x") == b"$1\r\nx\r\n"
+
+
+async def test_notes_are_bounded(emptied: Valkey) -> None:
+    for number in range(3000):
+        emptied.say("XADD", "isthmus:1:cleared", "*", "tenant", f"={number}", "model", "", "at", "1")
+    async with opened(emptied.url) as store:
+        await store.clear("acme", None)
+
+    assert int(emptied.say("XLEN", "isthmus:1:cleared")[1:]) <= 1200
+
+
+async def test_a_server_that_is_started_again_is_used_again(server: Valkey) -> None:
+    async with opened(server.url) as store:
+        await asyncio.gather(*(store.put(item(str(number))) for number in range(100)))
+        server.stop()
+        assert await answers(store.get(name("1"))) is Fault.UNREACHABLE
+        assert await answers(store.put(item("2"))) is Fault.UNREACHABLE
+        assert await answers(store.stats(None, None)) is Fault.UNREACHABLE
+        server.start()
+
+        assert await store.get(name("1")) is None
+        await store.put(item("2"))
+        assert await store.get(name("2")) == item("2")
+
+
+async def test_a_server_that_is_not_there_yet_is_used_when_it_is(server: Valkey) -> None:
+    server.stop()
+    async with opened(server.url) as store:
+        found = await asyncio.gather(*(answers(store.get(name("a"))) for _ in range(100)))
+        assert set(found) == {Fault.UNREACHABLE}
+        server.start()
+        await store.put(item("a"))
+        assert await store.get(name("a")) == item("a")
+
+
+async def test_answers_of_those_who_left_go_to_nobody_else(server: Valkey) -> None:
+    items = [item(str(number)) for number in range(200)]
+    async with opened(server.url) as store:
+        await asyncio.gather(*(store.put(one) for one in items))
+        server.pause()
+        left = [asyncio.ensure_future(store.get(one.name)) for one in items]
+        await asyncio.sleep(0.05)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        server.go_on()
+
+        assert await asyncio.gather(*(store.get(one.name) for one in items[::-1])) == items[::-1]
+
+
+async def test_a_full_server_refuses_and_gives_what_it_has(server: Valkey) -> None:
+    async with opened(server.url) as store:
+        await store.put(item("a"))
+        server.say("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        server.say("CONFIG", "SET", "maxmemory", "1")
+
+        assert await answers(store.put(item("b"))) is Fault.FULL
+        assert await answers(store.clear("x", None)) is Fault.FULL
+        assert await store.get(name("a")) == item("a")
+
+
+@pytest.mark.parametrize("credentials", ["", ":wrong@", "nobody:wrong@"])
+async def test_a_server_that_wants_other_credentials_refuses(credentials: str) -> None:
+    with running_valkey("--requirepass", "right", port=True) as server:
+        async with opened(server.url.replace("://", f"://{credentials}")) as store:
+            assert await answers(store.get(name("a"))) is Fault.REFUSED
+            assert await answers(store.put(item("a"))) is Fault.REFUSED
+        async with opened(server.url.replace("redis://", "valkey://:right@")) as store:
+            await store.put(item("a"))
+            assert await store.get(name("a")) == item("a")
+
+
+async def test_who_may_do_little_is_refused_the_rest_and_nothing_else(server: Valkey) -> None:
+    server.say("ACL", "SETUSER", "default", "-info", "-set")
+    async with opened(server.url) as store:
+        assert await store.get(name("a")) is None
+        assert await answers(store.put(item("a"))) is Fault.REFUSED
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:1", "unix:///nowhere/socket", "ftp://x", "redis://[", "rediss://127.0.0.1:1"]
+)
+async def test_a_place_where_nobody_answers_is_a_fault(url: str) -> None:
+    async with opened(url) as store:
+        assert await answers(store.get(name("a"))) in (Fault.UNREACHABLE, Fault.REFUSED)
+
+
+async def test_a_text_that_is_none_is_not_kept(emptied: Valkey) -> None:
+    async with opened(emptied.url) as store:
+        assert await answers(store.put(item("a", model="\ud800"))) is Fault.UNREADABLE
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """Make a key and a certificate of its own for this machine's loopback address."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "valkey")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "key.pem", folder / "cert.pem"
+    paths[0].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    paths[1].write_bytes(made.public_bytes(Encoding.PEM))
+    return paths
+
+
+async def test_a_server_is_asked_by_tls_if_it_can_prove_itself(tmp_path: Path) -> None:
+    key, certificate = certified(tmp_path)
+    tls = ("--tls-port", "{bus}", "--tls-auth-clients", "no", "--tls-cert-file", str(certificate), "--tls-key-file")
+    with running_valkey(*tls, str(key), port=True) as server:
+        url = f"127.0.0.1:{server.bus}"
+        async with opened(f"rediss://{url}") as store:
+            assert await answers(store.get(name("a"))) is Fault.UNREACHABLE
+        async with opened(f"valkeys://{url}/0?ssl_ca_certs={certificate}") as store:
+            await store.put(item("a"))
+            assert await store.get(name("a")) == item("a")
+        async with opened(f"redis://127.0.0.1:{server.port}/0?ssl_ca_certs={certificate}") as store:
+            assert await answers(store.get(name("a"))) is Fault.REFUSED
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[Valkey, Valkey]]:
+    """Two servers that share the slots."""
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port")
+    with running_valkey(*options, "{bus}", port=True) as first, running_valkey(*options, "{bus}", port=True) as second:
+        first.say("CLUSTER", "ADDSLOTSRANGE", "0", "8191")
+        second.say("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
+        first.say("CLUSTER", "SET-CONFIG-EPOCH", "1")
+        second.say("CLUSTER", "SET-CONFIG-EPOCH", "2")
+        first.say("CLUSTER", "MEET", "127.0.0.1", str(second.port), str(second.bus))
+        until = time.monotonic() + 30
+        while not all(b"cluster_state:ok" in one.say("CLUSTER", "INFO") for one in (first, second)):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield first, second
+
+
+async def test_a_cluster_is_used_whole(cluster: tuple[Valkey, Valkey]) -> None:
+    first, second = cluster
+    items = [item(str(number), tenant=f"t{number % 2}") for number in range(200)]
+    async with opened(first.url) as store:
+        await asyncio.gather(*(store.put(one) for one in items))
+        counts = [int(one.say("DBSIZE")[1:]) for one in cluster]
+        assert min(counts) > 50
+        assert sum(counts) == 200
+        assert await asyncio.gather(*(store.get(one.name) for one in items)) == items
+        assert await store.stats("t1", None) == CacheStats(count=100, size=10_000)
+        _, mark = await store.cleared_since(None)
+        assert await store.clear("t1", None) == 100
+        assert [note.tenant for note in (await store.cleared_since(mark))[0]] == ["t1"]
+    async with opened(second.url) as store:
+        assert (await store.stats(None, None)).count == 100
+
+        first.stop()
+        found = await asyncio.gather(*(answers(store.get(one.name)) for one in items[::20]))
+        assert {fault for fault in found if isinstance(fault, Fault)} <= {Fault.UNREACHABLE, Fault.TIMEOUT}
