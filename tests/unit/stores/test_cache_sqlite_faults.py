@@ -7,14 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from isthmusd.stores.caching import Fault
 
-from tests.unit.stores.cache_files import MIB, answers, is_sound, opened, size_of
+from tests.unit.stores.cache_files import MIB, answers, is_sound, locking, opened, size_of
 from tests.unit.stores.cached import item, name
 
 SCRIBBLED = b"\xa5" * 4096
@@ -158,24 +157,6 @@ async def test_a_place_where_nothing_can_be_made_is_refused(place: str) -> None:
     async with opened(Path(place)) as store:
         assert await answers(store.get(name("a"))) is Fault.REFUSED
         assert await answers(store.put(item("a"))) is Fault.REFUSED
-
-
-@contextmanager
-def locking(path: Path, statement: str) -> Iterator[None]:
-    """Hold a lock of the file in another process."""
-    program = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        "[c.execute(part) for part in sys.argv[2].split(';')]; print('held', flush=True); sys.stdin.read()"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(path), statement], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        yield
-    finally:
-        holder.communicate(b"")
 
 
 async def test_lookups_do_not_wait_for_a_process_that_writes(path: Path) -> None:
