@@ -1,13 +1,18 @@
 # The benchmark (bench/README.md). BENCH_ARGS: --quick, --only isthmus,envoy, --strict.
 # TRANSLATION_ARGS: --quick, --only anthropic,gemini, --strict, --profile.
-.PHONY: bench bench-translation bench-peers
+# CACHING_ARGS: --quick, --only memory,sqlite,valkey, --strict.
+.PHONY: bench bench-translation bench-cache bench-peers
 
 bench:
 	.venv/bin/python -m bench.run $(BENCH_ARGS)
 	.venv/bin/python -m bench.translation $(TRANSLATION_ARGS)
+	.venv/bin/python -m bench.caching $(CACHING_ARGS)
 
 bench-translation: $(STAMPS)/test
 	.venv/bin/python -m bench.translation $(TRANSLATION_ARGS)
+
+bench-cache: $(STAMPS)/test
+	.venv/bin/python -m bench.caching $(CACHING_ARGS)
 
 # Other gateways, each in an environment of its own: they are never installed beside Isthmus.
 bench-peers:

@@ -10,6 +10,8 @@ from typing import Final
 CHUNKS_PER_STREAM: Final = 100
 CHUNK_INTERVAL_S: Final = 0.02
 MODEL: Final = "gpt-4o-mini"
+HASTY_MODEL: Final = "gpt-4o"
+"""The mock streams this one's chunks without pauses."""
 PROMPT: Final = "Describe the isthmus of Corinth and why the ancients hauled ships across it, in three sentences."
 SYSTEM: Final = "You are a careful assistant. Answer briefly, name no sources and do not apologise."
 STAMP: Final = re.compile(rb"@(\d{19})")
@@ -53,12 +55,17 @@ class Events:
         return b"%b%019d%b" % (before, sent_ns, after)
 
 
-def request(model: str, *, stream: bool) -> bytes:
+def prompt(number: int | None = None) -> str:
+    """Return the prompt every gateway is sent, or the one of a number; all of these have one length."""
+    return PROMPT if number is None else f"{PROMPT} ({number:019d})"
+
+
+def request(model: str, *, stream: bool, temperature: float = 0.7, number: int | None = None) -> bytes:
     """Return the chat request every gateway is sent; `stream` asks for the events instead of the whole reply."""
     streaming = ',"stream":true' if stream else ""
     return (
         f'{{"model":"{model}","messages":[{{"role":"system","content":"{SYSTEM}"}},'
-        f'{{"role":"user","content":"{PROMPT}"}}],"temperature":0.7,"max_tokens":256{streaming}}}'
+        f'{{"role":"user","content":"{prompt(number)}"}}],"temperature":{temperature:g},"max_tokens":256{streaming}}}'
     ).encode()
 
 

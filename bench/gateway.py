@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ from bench.adapters.adapter import Launch
 from bench.canned import request
 from bench.plan import Endpoint
 
+MOCK: Final = Launch(
+    argv=[sys.executable, "-m", "bench.mock"],
+    env={"PYTHONPATH": str(Path(__file__).parents[1])},
+    address=r"mock ready at (http://\S+)",
+)
 _POLL_S: Final = 0.01
 _STOP_LIMIT_S: Final = 10
 

@@ -6,8 +6,10 @@ Run as `python -m bench.grpc_load < load.json`. Chunk stamps are found in the se
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from itertools import count, cycle, repeat
 from typing import Final
 
 import grpc
@@ -16,10 +18,13 @@ import msgspec
 import uvloop
 from isthmus.v1 import chat_pb2, chat_pb2_grpc
 
-from bench.canned import CHUNK_INTERVAL_S, CHUNKS_PER_STREAM, PROMPT, STAMP, SYSTEM
-from bench.plan import Endpoint, Load, Result, Tally, spread
+from bench.canned import CHUNK_INTERVAL_S, CHUNKS_PER_STREAM, STAMP, SYSTEM, prompt
+from bench.plan import Ask, Load, Result, Tally, spread
 
 _CALLS_PER_CHANNEL: Final = 16
+Requests = Iterator[chat_pb2.ChatRequest]
+Work = Callable[[], Awaitable[None]]
+_HIT: Final = ("x-isthmus-cache", "HIT")
 
 
 class Samples:
@@ -28,6 +33,7 @@ class Samples:
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
+        self.hits = 0
         self.latencies_ns: list[int] = []
         self.delays_ns: list[int] = []
 
@@ -38,20 +44,24 @@ async def run(load: Load) -> Result:
     samples = Samples()
     async with asyncio.timeout(load.seconds * 3 + load.rounds * 20 + 30), _stubs(load) as stubs:
         began = time.monotonic()
+        requests = _requests(endpoint.model, load.ask)
+        once = _stream if load.ask.stream or load.shape == "streams" else _whole
         async with asyncio.TaskGroup() as tasks:
             for index, stub in enumerate(stubs):
+                work = partial(once, stub, requests, samples)
                 match load.shape:
                     case "closed":
-                        tasks.create_task(_repeat_whole(stub, endpoint, began + load.seconds, samples))
+                        tasks.create_task(_repeat_until(began + load.seconds, work))
                     case "streams":
                         start_in_s = CHUNKS_PER_STREAM * CHUNK_INTERVAL_S * index / len(stubs)
-                        tasks.create_task(_repeat_streams(stub, endpoint, load.rounds, start_in_s, samples))
+                        tasks.create_task(_repeat_times(load.rounds, start_in_s, work))
                     case "paced":
                         raise ValueError("there is no paced load over gRPC")
         seconds = time.monotonic() - began
     tally = Tally(
         requests=samples.requests,
         errors=samples.errors,
+        hits=samples.hits,
         seconds=round(seconds, 3),
         latency=spread(samples.latencies_ns),
         chunks=len(samples.delays_ns),
@@ -76,51 +86,67 @@ async def _stubs(load: Load) -> AsyncIterator[list[chat_pb2_grpc.ChatServiceStub
         yield stubs
 
 
-async def _repeat_whole(
-    stub: chat_pb2_grpc.ChatServiceStub, endpoint: Endpoint, end_at: float, samples: Samples
-) -> None:
-    message = _request(endpoint.model)
+async def _repeat_until(end_at: float, work: Work) -> None:
     while time.monotonic() < end_at:
-        began_ns = time.monotonic_ns()
-        samples.requests += 1
-        try:
-            await stub.CreateChatCompletion(message)
-        except grpc.aio.AioRpcError:
-            samples.errors += 1
-        else:
-            samples.latencies_ns.append(time.monotonic_ns() - began_ns)
+        await work()
 
 
-async def _repeat_streams(
-    stub: chat_pb2_grpc.ChatServiceStub, endpoint: Endpoint, rounds: int, start_in_s: float, samples: Samples
-) -> None:
-    message = _request(endpoint.model)
+async def _repeat_times(times: int, start_in_s: float, work: Work) -> None:
     await asyncio.sleep(start_in_s)
-    for _ in range(rounds):
-        began_ns, first_ns, seen = time.monotonic_ns(), 0, 0
-        samples.requests += 1
-        try:
-            async for chunk in stub.StreamChatCompletion(message):
-                arrived_ns = time.monotonic_ns()
-                for stamp in STAMP.finditer(chunk.SerializeToString()):
-                    samples.delays_ns.append(arrived_ns - int(stamp[1]))
-                    first_ns = first_ns or arrived_ns
-                    seen += 1
-        except grpc.aio.AioRpcError:
-            samples.errors += 1
-            continue
-        if seen != CHUNKS_PER_STREAM:
-            samples.errors += 1
-        else:
-            samples.latencies_ns.append(first_ns - began_ns)
+    for _ in range(times):
+        await work()
 
 
-def _request(model: str) -> chat_pb2.ChatRequest:
+async def _whole(stub: chat_pb2_grpc.ChatServiceStub, requests: Requests, samples: Samples) -> None:
+    began_ns = time.monotonic_ns()
+    samples.requests += 1
+    call = stub.CreateChatCompletion(next(requests))
+    try:
+        await call
+    except grpc.aio.AioRpcError:
+        samples.errors += 1
+    else:
+        samples.latencies_ns.append(time.monotonic_ns() - began_ns)
+        samples.hits += _HIT in tuple(await call.initial_metadata())
+
+
+async def _stream(stub: chat_pb2_grpc.ChatServiceStub, requests: Requests, samples: Samples) -> None:
+    began_ns, first_ns, seen = time.monotonic_ns(), 0, 0
+    samples.requests += 1
+    call = stub.StreamChatCompletion(next(requests))
+    try:
+        async for chunk in call:
+            arrived_ns = time.monotonic_ns()
+            for stamp in STAMP.finditer(chunk.SerializeToString()):
+                samples.delays_ns.append(arrived_ns - int(stamp[1]))
+                first_ns = first_ns or arrived_ns
+                seen += 1
+    except grpc.aio.AioRpcError:
+        samples.errors += 1
+        return
+    if seen != CHUNKS_PER_STREAM:
+        samples.errors += 1
+    else:
+        samples.latencies_ns.append(first_ns - began_ns)
+        samples.hits += _HIT in tuple(await call.initial_metadata())
+
+
+def _requests(model: str, ask: Ask) -> Requests:
+    match ask.prompts:
+        case 0:
+            return (_request(model, ask.temperature, prompt(number)) for number in count(time.time_ns()))
+        case 1:
+            return repeat(_request(model, ask.temperature, prompt()))
+        case prompts:
+            return cycle([_request(model, ask.temperature, prompt(number)) for number in range(prompts)])
+
+
+def _request(model: str, temperature: float, text: str) -> chat_pb2.ChatRequest:
     messages = [
-        chat_pb2.Message(role=role, parts=[chat_pb2.Part(text=text)])
-        for role, text in (("system", SYSTEM), ("user", PROMPT))
+        chat_pb2.Message(role=role, parts=[chat_pb2.Part(text=said)])
+        for role, said in (("system", SYSTEM), ("user", text))
     ]
-    return chat_pb2.ChatRequest(model=model, messages=messages, temperature=0.7, max_tokens=256)
+    return chat_pb2.ChatRequest(model=model, messages=messages, temperature=temperature, max_tokens=256)
 
 
 def main() -> None:

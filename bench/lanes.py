@@ -13,8 +13,8 @@ from bench.gateway import Gateway
 from bench.plan import Endpoint, Load, Result, Tally
 
 _SETTLE_S: Final = 1.0
-_HTTP: Final = "bench.load"
-_GRPC: Final = "bench.grpc_load"
+HTTP: Final = "bench.load"
+GRPC: Final = "bench.grpc_load"
 
 
 class LoadFailed(Exception):
@@ -98,9 +98,9 @@ class Stage:
 def measure_direct(stage: Stage) -> Measurement:
     """Measure the mock itself, as a client without a gateway sees it."""
     effort = stage.effort
-    _run(_HTTP, _closed(stage.direct, effort, effort.warm_s), stage)
-    whole = _lane(_HTTP, _closed(stage.direct, effort, effort.closed_s), stage, None)
-    stream = _lane(_HTTP, _streams(stage.direct, effort), stage, None)
+    run_load(HTTP, _closed(stage.direct, effort, effort.warm_s), stage)
+    whole = _lane(HTTP, _closed(stage.direct, effort, effort.closed_s), stage, None)
+    stream = _lane(HTTP, _streams(stage.direct, effort), stage, None)
     return Measurement(name="direct", whole=whole, stream=stream)
 
 
@@ -110,18 +110,18 @@ def measure(name: str, gateway: Gateway, stage: Stage) -> Measurement:
     time.sleep(_SETTLE_S)
     idle = proc.memory(pid)
     proc.pin(pid, stage.gateway_cores)
-    _run(_HTTP, _closed(endpoint, effort, effort.warm_s), stage)
-    whole = _lane(_HTTP, _closed(endpoint, effort, effort.closed_s), stage, pid)
+    run_load(HTTP, _closed(endpoint, effort, effort.warm_s), stage)
+    whole = _lane(HTTP, _closed(endpoint, effort, effort.closed_s), stage, pid)
     paced_load = Load(shape="paced", endpoints=[stage.direct, endpoint], seconds=effort.paced_s, rate=effort.rate)
-    paced_direct, paced = _run(_HTTP, paced_load, stage)
+    paced_direct, paced = run_load(HTTP, paced_load, stage)
     even_load = Load(shape="paced", endpoints=[endpoint], seconds=effort.even_s, rate=effort.even_rate)
-    even = _lane(_HTTP, even_load, stage, pid)
-    stream = _lane(_HTTP, _streams(endpoint, effort), stage, pid)
+    even = _lane(HTTP, even_load, stage, pid)
+    stream = _lane(HTTP, _streams(endpoint, effort), stage, pid)
     grpc_whole = grpc_stream = None
     if gateway.speaks_grpc:
-        _run(_GRPC, _closed(endpoint, effort, effort.warm_s), stage)
-        grpc_whole = _lane(_GRPC, _closed(endpoint, effort, effort.closed_s), stage, pid)
-        grpc_stream = _lane(_GRPC, _streams(endpoint, effort), stage, pid)
+        run_load(GRPC, _closed(endpoint, effort, effort.warm_s), stage)
+        grpc_whole = _lane(GRPC, _closed(endpoint, effort, effort.closed_s), stage, pid)
+        grpc_stream = _lane(GRPC, _streams(endpoint, effort), stage, pid)
     return Measurement(
         name=name,
         start_s=gateway.start_s,
@@ -147,15 +147,28 @@ def _streams(endpoint: Endpoint, effort: Effort) -> Load:
 
 def _lane(generator: str, load: Load, stage: Stage, pid: int | None) -> Lane:
     count = stage.effort.stream_slices if load.shape == "streams" else stage.effort.closed_slices
-    slices = [_slice(generator, load, stage, pid) for _ in range(count)]
+    slices = [measure_slice(generator, load, stage, pid) for _ in range(count)]
+    only_from_providers(slices)
+    return least(slices)
+
+
+def only_from_providers(slices: list[Lane]) -> None:
+    """Raise LoadFailed when Isthmus answered one of these from its cache: its figures would be of something else."""
+    if any(lane.tally.hits for lane in slices):
+        raise LoadFailed("answers came from a cache, where a provider was to be asked")
+
+
+def least(slices: list[Lane]) -> Lane:
+    """Return the slice that cost least CPU, with the errors of all."""
     best = min(slices, key=lambda lane: (lane.cpu_us, lane.mock_cpu_us))
     errors = sum(lane.tally.errors for lane in slices)
     return replace(best, tally=replace(best.tally, errors=errors), slices_cpu_us=[lane.cpu_us for lane in slices])
 
 
-def _slice(generator: str, load: Load, stage: Stage, pid: int | None) -> Lane:
+def measure_slice(generator: str, load: Load, stage: Stage, pid: int | None) -> Lane:
+    """Run a load once; `pid` is the gateway's, none for the direct way."""
     mock_before, before = proc.cpu_s(stage.mock_pid), proc.cpu_s(pid) if pid else 0.0
-    (tally,) = _run(generator, load, stage)
+    (tally,) = run_load(generator, load, stage)
     used = (proc.cpu_s(pid) if pid else 0.0) - before
     mock_used = proc.cpu_s(stage.mock_pid) - mock_before
     return Lane(
@@ -167,7 +180,8 @@ def _slice(generator: str, load: Load, stage: Stage, pid: int | None) -> Lane:
     )
 
 
-def _run(generator: str, load: Load, stage: Stage) -> Result:
+def run_load(generator: str, load: Load, stage: Stage) -> Result:
+    """Run a load on its cores to its end."""
     process = subprocess.Popen([sys.executable, "-m", generator], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     # Before it reads its load, so that all its threads inherit the cores.
     proc.pin(process.pid, stage.load_cores)

@@ -6,14 +6,18 @@ Run as `python -m bench.load < load.json`; see `bench.plan` for both formats.
 import asyncio
 import sys
 import time
-from typing import cast
+from collections.abc import Iterator
+from itertools import count, cycle, repeat
+from typing import Final, cast
 
 import msgspec
 import uvloop
 
 from bench.canned import CHUNK_INTERVAL_S, CHUNKS_PER_STREAM, STAMP, request
-from bench.plan import Endpoint, Load, Result, Tally, spread
+from bench.plan import Ask, Endpoint, Load, Result, Tally, spread
 from bench.wire import MessageReader
+
+_HIT: Final = b"\r\nx-isthmus-cache: hit"
 
 
 class Connection(asyncio.Protocol):
@@ -46,6 +50,11 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._finish(False)
 
+    @property
+    def was_hit(self) -> bool:
+        """Whether the answer said that it comes from a cache."""
+        return _HIT in self._reader.fields
+
     def exchange(self, message: bytes) -> "asyncio.Future[bool]":
         """Send a request; the future says whether the answer was a complete 200."""
         self._answered = asyncio.get_running_loop().create_future()
@@ -62,13 +71,14 @@ class Connection(asyncio.Protocol):
 class Caller:
     """One sequential caller of one endpoint, with its samples. Opens its connection again when the peer closed it."""
 
-    def __init__(self, endpoint: Endpoint, *, stream: bool) -> None:
+    def __init__(self, endpoint: Endpoint, messages: Iterator[bytes], *, stream: bool) -> None:
         self._endpoint = endpoint
-        self._message = _message(endpoint, stream=stream)
+        self._messages = messages
         self._connection: Connection | None = None
         self._stream = stream
         self.requests = 0
         self.errors = 0
+        self.hits = 0
         self.latencies_ns: list[int] = []
         self.delays_ns: list[int] = []
 
@@ -82,12 +92,13 @@ class Caller:
             self._connection = connection
         connection.delays_ns = []
         began_ns = time.monotonic_ns()
-        succeeded = await connection.exchange(self._message)
+        succeeded = await connection.exchange(next(self._messages))
         ended_ns = connection.first_chunk_ns if self._stream else time.monotonic_ns()
         self.requests += 1
         if not succeeded or (self._stream and len(connection.delays_ns) != CHUNKS_PER_STREAM):
             self.errors += 1
             return
+        self.hits += connection.was_hit
         self.latencies_ns.append(ended_ns - began_ns)
         self.delays_ns += connection.delays_ns
 
@@ -116,11 +127,13 @@ Callers = list[tuple[Endpoint, Caller]]
 
 
 def _callers(load: Load, *, stream: bool) -> Callers:
-    return [(e, Caller(e, stream=stream)) for e in load.endpoints for _ in range(load.connections)]
+    # Prompts in turn are in turn over all connections, so that no two ask the same at one time.
+    messages = [(endpoint, _messages(endpoint, load.ask, stream=stream)) for endpoint in load.endpoints]
+    return [(e, Caller(e, each, stream=stream)) for e, each in messages for _ in range(load.connections)]
 
 
 async def _run_closed(load: Load) -> Callers:
-    callers = _callers(load, stream=False)
+    callers = _callers(load, stream=load.ask.stream)
     end_at = time.monotonic() + load.seconds
 
     async def repeat(caller: Caller) -> None:
@@ -170,6 +183,7 @@ def _tally(callers: list[Caller], seconds: float) -> Tally:
     return Tally(
         requests=sum(caller.requests for caller in callers),
         errors=sum(caller.errors for caller in callers),
+        hits=sum(caller.hits for caller in callers),
         seconds=round(seconds, 3),
         latency=spread([latency for caller in callers for latency in caller.latencies_ns]),
         chunks=len(delays),
@@ -177,8 +191,20 @@ def _tally(callers: list[Caller], seconds: float) -> Tally:
     )
 
 
-def _message(endpoint: Endpoint, *, stream: bool) -> bytes:
-    body = request(endpoint.model, stream=stream)
+def _messages(endpoint: Endpoint, ask: Ask, *, stream: bool) -> Iterator[bytes]:
+    def message(number: int | None) -> bytes:
+        return _message(endpoint, request(endpoint.model, stream=stream, temperature=ask.temperature, number=number))
+
+    match ask.prompts:
+        case 0:
+            return map(message, count(time.time_ns()))
+        case 1:
+            return repeat(message(None))
+        case prompts:
+            return cycle([message(number) for number in range(prompts)])
+
+
+def _message(endpoint: Endpoint, body: bytes) -> bytes:
     fields = {"host": f"{endpoint.host}:{endpoint.port}", "content-type": "application/json", **endpoint.headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"POST {endpoint.path} HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body

@@ -1,7 +1,7 @@
 """The upstream of the benchmark: canned OpenAI bytes with as little CPU as Python allows. It is not a fake for tests.
 
 Run as `python -m bench.mock`; prints `mock ready at http://127.0.0.1:PORT`. One process, one asyncio Protocol: a whole
-reply is one write of constant bytes, a stream is one write per 20 ms.
+reply is one write of constant bytes, a stream is one write per 20 ms, or without pauses for `canned.HASTY_MODEL`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Final, cast
 import msgspec
 import uvloop
 
-from bench.canned import CHUNK_INTERVAL_S, CHUNKS_PER_STREAM, MODELS, REPLY, Events
+from bench.canned import CHUNK_INTERVAL_S, CHUNKS_PER_STREAM, HASTY_MODEL, MODELS, REPLY, Events
 from bench.wire import MessageReader
 
 
@@ -44,6 +44,7 @@ class StreamOptions:
 class Ask:
     """What of a chat request decides the answer's form."""
 
+    model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -94,6 +95,7 @@ class Connection(asyncio.Protocol):
             return
         options = ask.stream_options
         self._events = _FORMS[bool(options and options.include_usage)]
+        self._interval_s = 0 if ask.model == HASTY_MODEL else CHUNK_INTERVAL_S
         self._next_at = self._loop.time()
         self._send_chunk(0)
 
@@ -105,7 +107,7 @@ class Connection(asyncio.Protocol):
         chunk = _chunked(self._events.chunk(index, time.monotonic_ns()))
         self._transport.write(chunk if index else _STREAM_HEAD + chunk)
         # Absolute times: a late tick does not push the following ones.
-        self._next_at += CHUNK_INTERVAL_S
+        self._next_at += self._interval_s
         self._timer = self._loop.call_at(self._next_at, self._send_chunk, index + 1)
 
 

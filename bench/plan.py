@@ -19,6 +19,17 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What the requests of a load ask, beside the text they all have. As it is here no cache answers them."""
+
+    stream: bool = False
+    """Of a closed load; one of streams always streams."""
+    temperature: float = 0.7
+    prompts: int = 1
+    """How many there are, in turn; 0: none comes twice, in this load or another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """One lane's work."""
 
@@ -31,6 +42,7 @@ class Load:
     rate: float = 0
     """Requests per second and endpoint, of a paced load."""
     rounds: int = 0
+    ask: Ask = field(default_factory=Ask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +59,14 @@ class Tally:
 
     requests: int
     errors: int
+    hits: int = 0
+    """Answers that said of themselves that they come from Isthmus's cache."""
     seconds: float
     latency: Spread
     """Whole answer, or time to the first chunk of a stream."""
     chunks: int = 0
     chunk_delay: Spread | None = None
-    """From the mock's stamp inside the chunk to its arrival."""
+    """From the mock's stamp inside the chunk to its arrival; of an answer from a cache that is its age."""
 
 
 Result = list[Tally]

@@ -72,6 +72,18 @@ def pin(root: int, cores: set[int]) -> None:
             os.sched_setaffinity(int(thread.name), cores)
 
 
+def cores() -> tuple[set[int], set[int]]:
+    """Return the gateway's core and the others, or all for both where there is only one."""
+    usable = sorted(os.sched_getaffinity(0))
+    return (set(usable[:1]), set(usable[1:])) if len(usable) > 1 else (set(usable), set(usable))
+
+
+def processor() -> str:
+    """Return the name of the machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
 def _read(entry: Path) -> list[Stat]:
     try:
         text = (entry / "stat").read_text()

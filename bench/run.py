@@ -3,7 +3,6 @@
 import argparse
 import os
 import platform
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -13,19 +12,14 @@ from typing import Final
 import msgspec
 
 from bench import proc
-from bench.adapters.adapter import Adapter, Launch
+from bench.adapters.adapter import Adapter
 from bench.adapters.catalogue import ADAPTERS
-from bench.gateway import StartFailed, started
+from bench.gateway import MOCK, StartFailed, started
 from bench.lanes import FULL, QUICK, Effort, LoadFailed, Measurement, Stage, measure, measure_direct
 from bench.report import table, verdict_lines
 from bench.targets import Verdict, judge
 
 _RESULTS: Final = Path(__file__).parent / "results" / "local"
-_MOCK: Final = Launch(
-    argv=[sys.executable, "-m", "bench.mock"],
-    env={"PYTHONPATH": str(Path(__file__).parents[1])},
-    address=r"mock ready at (http://\S+)",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +42,12 @@ def main() -> int:
     arguments = _arguments()
     effort = QUICK if arguments.quick else FULL
     names = arguments.only.split(",") if arguments.only else list(ADAPTERS)
-    gateway_cores, load_cores = _cores()
+    gateway_cores, load_cores = proc.cores()
     skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
         root = Path(folder)
         (root / "mock").mkdir()
-        with started(_MOCK, root / "mock", limit_s=20) as mock:
+        with started(MOCK, root / "mock", limit_s=20) as mock:
             proc.pin(mock.pid, load_cores)
             stage = Stage(
                 mock_pid=mock.pid,
@@ -77,7 +71,7 @@ def main() -> int:
     record = RunRecord(
         finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         system=platform.platform(),
-        processor=_processor(),
+        processor=proc.processor(),
         core_count=os.cpu_count() or 1,
         pinned=not gateway_cores & load_cores,
         effort=effort,
@@ -120,17 +114,6 @@ def _measure_one(adapter: Adapter, stage: Stage, root: Path) -> Measurement | st
         return "did not start"
     except LoadFailed as failure:
         return f"broke under load: {failure}"
-
-
-def _cores() -> tuple[set[int], set[int]]:
-    """Return the gateway's core and the others, or all for both where there is only one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (set(cores[:1]), set(cores[1:])) if len(cores) > 1 else (set(cores), set(cores))
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _write(record: RunRecord, out: Path | None) -> Path:

@@ -18,6 +18,8 @@ class MessageReader:
         self._chunked = False
         self._in_body = False
         self.first_line = b""
+        self.fields = b""
+        """The head in lower case."""
         self.complete = False
 
     def feed(self, received: bytes) -> bytes:
@@ -35,7 +37,7 @@ class MessageReader:
         head = bytes(self._buffer[:end])
         del self._buffer[: end + 4]
         self.first_line = head.partition(b"\r\n")[0]
-        fields = head.lower()
+        self.fields = fields = head.lower()
         self._chunked = b"\r\ntransfer-encoding: chunked" in fields
         _, found, rest = fields.partition(b"\r\ncontent-length:")
         self._left = int(rest.partition(b"\r\n")[0]) if found else 0
