@@ -114,7 +114,8 @@ def _meant(whole: Members) -> Members:
 def _choice_meant(choice: Members) -> Members:
     match choice.get("message"):
         case dict(message):
-            said: Members = {name: without_index(name, value) for name, value in message.items() if value is not None}
+            told = message | {"refusal": message.get("refusal") or None}
+            said: Members = {name: without_index(name, value) for name, value in told.items() if value is not None}
             return {**choice, "message": {"role": "assistant", **said}}
         case _:
             return choice
@@ -130,7 +131,8 @@ def _split_message(choice: Members) -> Iterator[Members]:
     index, logprobs = choice["index"], choice["logprobs"]
     bearer = next((name for name in ("content", "refusal") if message.get(name)), None)
     yield _piece(index, _opening(message))
-    for name in sorted(message.keys() - {"role"}, key=lambda name: LATE.index(name) if name in LATE else -1):
+    names = (name for name in message if name != "role")
+    for name in sorted(names, key=lambda name: LATE.index(name) if name in LATE else -1):
         for value in _values(name, message[name]):
             yield _piece(index, {name: value}, logprobs if name == bearer else None)
     if bearer is None and logprobs is not None:
@@ -155,8 +157,8 @@ def _values(name: str, value: Exact) -> Iterator[Exact]:
     match value:
         case None:
             return
-        case "" if name == "content":
-            # The opening has said so.
+        case "" if name in {"content", "refusal"}:
+            # The opening has said that the content is a text; a refusal without a word is none.
             return
         case list() if name == "tool_calls" and value:
             for place, call in enumerate(value):

@@ -283,7 +283,8 @@ def _take_delta(choice: Members) -> Members:
 def _message(said: Members) -> Members:
     role, content, refusal = (said.pop(name, None) for name in ("role", "content", "refusal"))
     rest = {name: without_index(name, value) for name, value in said.items() if value is not None}
-    return {"message": {"role": role or "assistant", "content": content, "refusal": refusal, **rest}}
+    # A refusal that never got a word is none: clients take any text there for one.
+    return {"message": {"role": role or "assistant", "content": content, "refusal": refusal or None, **rest}}
 
 
 def without_index(name: str, value: Exact) -> Exact:

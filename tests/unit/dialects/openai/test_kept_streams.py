@@ -205,10 +205,9 @@ def test_chat_answers_are_the_same_after_a_stream(response: ChatResponse, counte
     stream = b"".join(recast(Operation.CHAT, [body], WHOLE, COUNTED if counted else PLAIN, USAGE))
     again = whole_of(stream, usage=response.usage)
 
-    assert (
-        list(differences(again, json.loads(body) | ({"usage": TOLD} if counted and response.usage is None else {})))
-        == []
-    )
+    asked = json.loads(body.replace(b'"refusal":""', b'"refusal":null'))
+    told = {"usage": TOLD} if counted and response.usage is None else {}
+    assert list(differences(again, asked | told)) == []
 
 
 @few

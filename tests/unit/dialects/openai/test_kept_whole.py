@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isthmusd.core.chat import ChatResponse, TextPart, ThinkingPart
+from isthmusd.core.collect import collect_chat
 from isthmusd.core.errors import Garbled, UnsupportedFeature
+from isthmusd.core.profile import Profile
+from isthmusd.core.replay import replay
 from isthmusd.core.request import Operation
 from isthmusd.core.usage import Usage
+from isthmusd.dialects.registry import called, served
 
 from tests.golden.recorded import differences
+from tests.unit.dialects.openai import values
 from tests.unit.dialects.openai.recasting import (
     DONE,
     END,
@@ -252,3 +261,29 @@ def test_a_stream_that_is_not_of_the_format_is_garbled(stream: bytes) -> None:
 def test_a_completion_without_text_is_none() -> None:
     with pytest.raises(Garbled):
         whole_of(sse(END), Operation.COMPLETION)
+
+
+def test_a_refusal_without_a_word_is_none() -> None:
+    whole = whole_of(sse(chunk({"content": "a", "refusal": ""}), END))
+
+    assert whole["choices"][0]["message"]["refusal"] is None
+
+
+signed = st.builds(ThinkingPart, text=st.text(min_size=1, max_size=8), signature=values.word)
+redacted = st.builds(ThinkingPart, redacted_data=values.word)
+said = values.tuples(signed | redacted | st.builds(TextPart, text=values.text))
+
+
+@settings(max_examples=80, deadline=None)
+@given(values.chat_responses, st.none() | said)
+def test_what_the_hub_streams_becomes_what_the_hub_gives_whole(response: ChatResponse, content: Any) -> None:
+    if content is not None:
+        choices = (replace(each, message=replace(each.message, content=content)) for each in response.choices)
+        response = replace(response, choices=tuple(choices))
+    half = served("openai", Operation.CHAT)
+    stream = half.stream_encoder(values.STAMP, True).feed(replay(response))
+    decoder = called("openai", Operation.CHAT).stream_decoder(values.STAMP, Profile())
+
+    expected = half.encode_response(collect_chat(decoder.feed(stream)))
+
+    assert list(differences(json.loads(expected), whole_of(stream))) == []
