@@ -16,6 +16,11 @@ from isthmusd.core.record import Attempt
 from isthmusd.core.usage import Usage
 from isthmusd.pipeline.alarm import Alarm
 
+PATIENCE_S = 1.0
+"""How long the others wait, all in all, for a reader who does not keep up with an answer longer than an entry."""
+PEER_PATIENCE_S = 3 * PATIENCE_S
+"""As long for another worker: it leaves its own slow readers behind first."""
+SHORTEST_WAIT_S = 0.05
 TOO_SLOW = "this answer was read too slowly while others waited for it; ask again"
 
 
@@ -90,12 +95,17 @@ class Flight:
         self._wake()
 
     async def room(self) -> None:
-        """Wait until the slowest reader has made room. Only an answer that is longer than an entry needs any."""
-        while self.overflows and self._trimmed() > self._most:
-            if self._left_behind():
-                continue
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+        """Wait until the slowest readers have made room, for as long as the others can wait for them. Only an answer
+        that is longer than an entry needs any."""
+        loop = asyncio.get_running_loop()
+        while self.overflowed and self._trimmed() > self._most:
+            slowest = [seat for seat in self._seats if seat.reads and seat.place == self._gone]
+            left_s = min((seat.patience_s for seat in slowest), default=PATIENCE_S)
+            began_at, self._room = loop.time(), loop.create_future()
+            await asyncio.wait((self._room,), timeout=max(left_s, SHORTEST_WAIT_S))
+            if any(seat.reads and seat.place == self.end for seat in self._seats):
+                for seat in slowest:
+                    seat.hold_up(loop.time() - began_at)
 
     def land(self) -> None:
         """End well."""
@@ -115,9 +125,9 @@ class Flight:
         closed, self._closed = self._closed, _nothing
         closed()
 
-    def sit(self) -> Seat:
+    def sit(self, patience_s: float = PATIENCE_S) -> Seat:
         """Take a place. The first one accounts for the answer; when it leaves, the next one does."""
-        seat = Seat(self)
+        seat = Seat(self, patience_s)
         self._seats.append(seat)
         return seat
 
@@ -163,30 +173,22 @@ class Flight:
             self._gone = first
         return self._size
 
-    def _left_behind(self) -> bool:
-        """Leave the slowest behind if others wait for him."""
-        readers = [seat for seat in self._seats if seat.reads]
-        slowest = min((seat.place for seat in readers), default=self.end)
-        if not any(seat.place == self.end for seat in readers):
-            return False
-        for seat in readers:
-            if seat.place == slowest:
-                seat.leave_behind()
-        return True
-
 
 class Seat:
     """One call's place in a flight. Used by one task."""
 
-    __slots__ = ("_alarm", "_flight", "_waiter", "behind", "breath", "place", "reads")
+    __slots__ = ("_alarm", "_flight", "_most_patience_s", "_waiter", "behind", "breath", "patience_s", "place", "reads")
 
-    def __init__(self, flight: Flight) -> None:
+    def __init__(self, flight: Flight, patience_s: float) -> None:
         self.place = 0
         """Of the piece to read next."""
         self.reads = True
         """Piece by piece; False: the whole is waited for, or nothing more is read."""
         self.breath = False
         self.behind = False
+        self.patience_s = patience_s
+        """How long the others still wait for it; when it has caught up, as long as in the beginning."""
+        self._most_patience_s = patience_s
         self._flight = flight
         self._waiter: asyncio.Future[None] | None = None
         self._alarm: Alarm | None = None
@@ -222,6 +224,8 @@ class Seat:
             if self.place < flight.end:
                 data = flight.piece(self.place)
                 self.place += 1
+                if self.place == flight.end:
+                    self.patience_s = self._most_patience_s
                 flight.moved()
                 return data
             if flight.over or self.breath:
@@ -233,10 +237,12 @@ class Seat:
         """Everything was read, and nothing more will come."""
         return self._flight.over and self.place == self._flight.end
 
-    def leave_behind(self) -> None:
-        """Stop waiting for this reader."""
-        self.behind, self.reads = True, False
-        self.wake()
+    def hold_up(self, seconds: float) -> None:
+        """The others had to wait for this reader. In the end they go on without it."""
+        self.patience_s -= seconds
+        if self.patience_s <= 0:
+            self.behind, self.reads = True, False
+            self.wake()
 
     def wake(self) -> None:
         """Something has happened."""

@@ -19,7 +19,7 @@ from isthmusd.core.vault import Vault
 from isthmusd.dialects import registry
 from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form
 from isthmusd.pipeline.attempts import DEADLINE, Attempts
-from isthmusd.pipeline.flight import Flight, LostOnTheWay, Seat
+from isthmusd.pipeline.flight import PATIENCE_S, PEER_PATIENCE_S, Flight, LostOnTheWay, Seat
 from isthmusd.pipeline.headers import Pairs
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, FlightWatch, Peers, ReplyCache
@@ -91,7 +91,7 @@ class Flights:
         if flight is None:
             flight = Flight(self._options.cache_entry_bytes, lambda: self._forget(place, flight))
             self._flights[place] = flight
-        seat = flight.sit()
+        seat = flight.sit(PEER_PATIENCE_S if here else PATIENCE_S)
         if want.policy.writes and not flight.ttl_s:
             flight.ttl_s = want.policy.ttl_s
         if begins:

@@ -51,6 +51,9 @@ class FlightsServicer:
         try:
             async with seat as attended:
                 await _tell(context, attended)
+        except GatewayError as error:
+            end = Landing(usage=None, attempts=(), failure=failure_of(error))
+            await context.write(JoinResponse(landing=written(end)))
         except LostOnTheWay:
             await context.abort(grpc.StatusCode.ABORTED, LOST)
 
