@@ -7,6 +7,7 @@ writer do not see each other. All that is deleted is deleted in small steps, so 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from isthmusd.stores.cache_file import CacheFile
 from isthmusd.stores.cache_thread import CacheThread
 from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault
 
-WRITE_BUSY_S = 0.5
+WRITE_BUSY_S = 2.0
 READ_BUSY_SHARE = 0.6
 """Of how long a call waits."""
 USED_S = 600.0
@@ -28,6 +29,7 @@ STEP_COUNT = 32
 """Entries that are deleted in one transaction."""
 STEP_BYTES = 8 * 1024 * 1024
 PAUSE_S = 0.001
+CLEAN_S = 60.0
 NOTES_S = 3600.0
 SPARE = 64
 """One part of so many is made free at a time, where room is needed."""
@@ -75,6 +77,7 @@ class SqliteCache:
         self._writers = CacheThread("isthmus-cache-write")
         self._used: dict[bytes, float] = {}
         """Entries whose use is to be written down; both threads use it, one operation at a time."""
+        self._clean_at = 0.0
 
     async def get(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired."""
@@ -102,8 +105,9 @@ class SqliteCache:
 
     async def aclose(self) -> None:
         """Close the file, once what is under way has ended; what hangs is left behind."""
-        await self._readers.close(self._reading.close, CLOSE_S)
-        await self._writers.close(self._finish, CLOSE_S)
+        await asyncio.gather(
+            self._readers.close(self._reading.close, CLOSE_S), self._writers.close(self._finish, CLOSE_S)
+        )
 
     def _get(self, name: bytes) -> CacheItem | None:
         now = self._now()
@@ -126,6 +130,7 @@ class SqliteCache:
         needed = len(item.sealed) + MARGIN_BYTES
         with self._writing.used() as connection:
             self._note_use(connection)
+            self._clean(connection)
             while self._limit - _taken(connection) < needed or not self._inserted(connection, item):
                 self._make_room(connection, needed)
                 time.sleep(PAUSE_S)
@@ -167,6 +172,12 @@ class SqliteCache:
         wanted = max(needed - (self._limit - _taken(connection)), self._limit // SPARE)
         if not connection.execute(DELETE_OLDEST, (STEP_COUNT, wanted)).rowcount:
             raise CacheFault(Fault.FULL, "there is nothing to delete")
+
+    def _clean(self, connection: sqlite3.Connection) -> None:
+        """Delete what has expired, a few entries with each write until none is left, and then once a minute."""
+        now = self._now()
+        if now >= self._clean_at and connection.execute(DELETE_EXPIRED, (now, STEP_COUNT)).rowcount < STEP_COUNT:
+            self._clean_at = now + CLEAN_S
 
     def _note_use(self, connection: sqlite3.Connection) -> None:
         used = dict(self._used)

@@ -209,10 +209,13 @@ async def _open(url: str, errors: tuple[type[Exception], ...]) -> Redis | RedisC
     from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415 as above
     from redis.asyncio.retry import Retry  # noqa: PLC0415 as above
     from redis.backoff import NoBackoff  # noqa: PLC0415 as above
+    from redis.exceptions import ReadOnlyError  # noqa: PLC0415 as above
 
     # Once more, at once: a connection that waited may have been closed meanwhile. Whoever else failed rests elsewhere.
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 1),
+        # Of a server that was the first one and is a replica now: another connection may find the one that took over.
+        "retry_on_error": [ReadOnlyError],
         "socket_connect_timeout": CONNECT_S,
         "socket_timeout": ANSWER_S,
     }

@@ -32,6 +32,7 @@ LAST_TURNS = 8
 QUEUE_BYTES = 32 * 1024 * 1024
 OVERHEAD = 1024
 FLUSH_S = 2.0
+CLOSE_S = 3.0
 LOG_S = 10.0
 RESTLESS = frozenset({Fault.CORRUPT, Fault.UNREADABLE, Fault.DROPPED})
 """Faults of one entry: the store itself answers."""
@@ -154,7 +155,10 @@ class PatientCache:
             task.cancel()
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=LET_GO_S)
-        await self._store.aclose()
+        closing = asyncio.create_task(self._store.aclose())
+        await asyncio.wait({closing}, timeout=CLOSE_S)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
 
     async def _write(self, one: CacheItem | bytes) -> None:
         self._waiting_bytes -= _weight(one)

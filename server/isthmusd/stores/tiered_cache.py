@@ -141,9 +141,9 @@ class TieredCache:
             return
         notes, mark = news
         now = self._now()
-        # Whatever was cleared meanwhile is not known: so is what of it is in memory.
-        if now - self._heard_at > (SURE_S if self._mark is None else STALE_S):
-            notes = [Cleared(tenant=None, model=None, at=now)]
+        if self._memory is not None and now - self._heard_at > (SURE_S if self._mark is None else STALE_S):
+            # Whatever was cleared meanwhile is gone from the store; what of it is in memory is not known.
+            self._memory.forget(None, None)
         self._mark, self._heard_at = mark, now
         for note in notes:
             self._notes.append(note)

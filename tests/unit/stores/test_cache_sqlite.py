@@ -82,6 +82,18 @@ async def test_what_has_expired_goes_first_then_what_was_used_least_recently(pat
     assert after == {"oldest", "new", "newer"}
 
 
+async def test_what_has_expired_is_deleted_without_need(path: Path) -> None:
+    clock = StillClock()
+    async with opened(path, clock=clock) as store:
+        for number in range(100):
+            await store.put(item(str(number), ttl_s=10))
+        clock.at += 61
+        for number in range(4):
+            await store.put(item(f"new {number}", stored_at=clock.at))
+
+    assert kept(path, *(str(number) for number in range(100))) == set()
+
+
 async def test_lookups_write_nothing(path: Path) -> None:
     clock = StillClock()
     async with opened(path, clock=clock) as store:

@@ -167,13 +167,28 @@ def test_what_is_cleared_by_hand_leaves_memories_within_a_second(options: CacheO
 
 
 async def test_who_heard_nothing_for_long_trusts_its_memory_no_more(options: CacheOptions) -> None:
-    clock = RealClock()
+    clock, kept = RealClock(), fresh("a", ttl_s=9999)
     async with open_cache(options, clock, Counts()) as cache:
-        cache.put(fresh("a", ttl_s=9999))
+        cache.put(kept)
         await asyncio.sleep(0.2)
         clock.ahead_s = 3000
-        await until(lambda: cache.near(name("a")) is None)
-        assert await cache.get(name("a")) is None or cache.near(name("a")) is not None
+        await until(lambda: cache.near(kept.name) is None)
+        assert await cache.get(kept.name) == kept.sealed
+        assert cache.near(kept.name) == kept.sealed
+
+
+async def test_who_hears_late_for_the_first_time_trusts_its_memory_no_more(tmp_path: Path) -> None:
+    with running_valkey() as server:
+        server.stop()
+        async with opened(CacheOptions(url=server.url, timeout_s=5.0)) as (cache, counts):
+            old = fresh("a")
+            cache.put(old)
+            await asyncio.sleep(2.2)
+            server.start()
+            await stored(CacheOptions(url=server.url), fresh("b"))
+            await until(lambda: cache.near(old.name) is None)
+            await until(lambda: counts.took[-1][0] is StoreStep.NEWS)
+            assert await cache.get(name("b")) is not None
 
 
 @contextmanager

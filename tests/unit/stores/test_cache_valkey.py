@@ -165,6 +165,17 @@ async def test_a_full_server_refuses_and_gives_what_it_has(server: Valkey) -> No
         assert await store.get(name("a")) == item("a")
 
 
+async def test_a_replica_refuses_writes_until_it_is_none(server: Valkey) -> None:
+    async with opened(server.url) as store:
+        await store.put(item("a"))
+        server.say("REPLICAOF", "127.0.0.1", "1")
+        assert await answers(store.put(item("b"))) is Fault.REFUSED
+        assert await store.get(name("a")) == item("a")
+        server.say("REPLICAOF", "NO", "ONE")
+        await store.put(item("b"))
+        assert await store.get(name("b")) == item("b")
+
+
 @pytest.mark.parametrize("credentials", ["", ":wrong@", "nobody:wrong@"])
 async def test_a_server_that_wants_other_credentials_refuses(credentials: str) -> None:
     with running_valkey("--requirepass", "right", port=True) as server:
