@@ -189,7 +189,9 @@ async def _drive(spilled: Spilled) -> None:
         for who, secret in paying.items():
             for name, spill in SPILLS.items():
                 spilled.provider.reply_always(spill(secret, spilled.provider.url))
-                await _all_ways(spilled, f"{who} {name}", made(token=spilled.passed[who], text=ASKED, more=_MORE))
+                # Another text each time: an answer that was kept would be given in place of the one spilled here.
+                wish = made(token=spilled.passed[who], text=f"{ASKED} {name}", more=_MORE)
+                await _all_ways(spilled, f"{who} {name}", wish)
         spilled.provider.reply_always(refusing(401)(CALLERS, spilled.provider.url))
         await _all_ways(spilled, "callers own 401", made(token=CALLERS, text=ASKED, more=_MORE[1:]))
         await _silent(spilled, made)

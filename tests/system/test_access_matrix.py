@@ -110,14 +110,16 @@ def bearer(token: str | None) -> tuple[tuple[str, str], ...]:
     return () if token is None else (("authorization", f"Bearer {token}"),)
 
 
+BELONGS = {Access.ADMIN: Listener.ADMIN, Access.PEER: Listener.PEERS}
+
+
 def served(listener: Listener) -> list[str]:
     """The RPCs of a listener that gRPC's own clients call."""
     named = list[str]()
     for rpc, access in RPCS.items():
         if access is Access.NOWHERE or rpc.startswith(OPENAI):
             continue
-        belongs = Listener.ADMIN if access is Access.ADMIN else Listener.PUBLIC
-        if belongs is listener:
+        if BELONGS.get(access, Listener.PUBLIC) is listener:
             named.append(rpc)
     demand_rpc_rules(named, listener)
     return named

@@ -10,7 +10,7 @@ from isthmus.v1 import chat_pb2, chat_pb2_grpc
 from tests.fakes.answers import Step, stream, whole
 from tests.system.pair import Pair
 from tests.system.typed import chat_request, text_of
-from tests.system.wire import ask
+from tests.system.wire import UNCACHED, ask
 
 pytestmark = pytest.mark.edge
 CHAT = "/v1/proxy/chat/completions"
@@ -46,7 +46,7 @@ def pieces(*events: bytes) -> tuple[Step, ...]:
     ("asked", "sent"), [("ok", "ok"), ("fast", "ok"), ("openai/ok", "ok"), ("box/a/b", "a/b"), ("box/tiny", "tiny")]
 )
 async def test_request_reaches_the_provider_with_only_its_model_spliced(pair: Pair, asked: str, sent: str) -> None:
-    answer = await ask(pair.url, CHAT, ODD_REQUEST.replace(b"MODEL", asked.encode()))
+    answer = await ask(pair.url, CHAT, ODD_REQUEST.replace(b"MODEL", asked.encode()), headers=UNCACHED)
 
     assert answer.status == 200
     assert pair.provider.last.body == ODD_REQUEST.replace(b"MODEL", sent.encode())
@@ -65,7 +65,7 @@ async def test_model_with_escapes_is_understood_and_replaced_whole(pair: Pair) -
 async def test_whole_reply_keeps_its_bytes(pair: Pair) -> None:
     pair.provider.reply_with(whole(ODD_REPLY))
 
-    answer = await ask(pair.url, CHAT, ODD_REQUEST.replace(b"MODEL", b"ok"))
+    answer = await ask(pair.url, CHAT, ODD_REQUEST.replace(b"MODEL", b"ok"), headers=UNCACHED)
 
     assert answer.body == ODD_REPLY
 

@@ -16,6 +16,7 @@ import msgspec
 LIMIT_S = 30.0
 Headers = Sequence[tuple[str, str | bytes]]
 JSON_TYPE: Headers = (("content-type", "application/json"),)
+UNCACHED: Headers = (*JSON_TYPE, ("x-isthmus-cache", "never"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
