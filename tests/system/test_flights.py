@@ -126,9 +126,9 @@ async def test_typed_calls_make_one(pair: Pair, leader_streams: bool) -> None:
     async with AsyncExitStack() as stack:
         options = [("grpc.use_local_subchannel_pool", 1)]
         channels = [grpc.aio.insecure_channel(pair.gateway.grpc_target, options=options) for _ in range(8)]
-        stubs = [
-            chat_pb2_grpc.ChatServiceStub(await stack.enter_async_context(channel)) for channel in channels
-        ] * (CROWD // 8)
+        stubs = [chat_pb2_grpc.ChatServiceStub(await stack.enter_async_context(channel)) for channel in channels] * (
+            CROWD // 8
+        )
         first = asyncio.create_task((streamed_call if leader_streams else whole_call)(stubs[0], text))
         await received(pair, text)
 

@@ -4,7 +4,6 @@ holds: the others do not notice, and with the last one the call to the provider 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -30,7 +29,6 @@ from tests.system.flying import (
     slow_stream,
     slow_whole,
     soon,
-
     wish,
     within,
     workers,

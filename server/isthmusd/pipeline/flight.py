@@ -98,7 +98,7 @@ class Flight:
         """Wait until the slowest readers have made room, for as long as the others can wait for them. Only an answer
         that is longer than an entry needs any."""
         loop = asyncio.get_running_loop()
-        while self.overflowed and self._trimmed() > self._most:
+        while self.overflows and self._trimmed() > self._most:
             slowest = [seat for seat in self._seats if seat.reads and seat.place == self._gone]
             left_s = min((seat.patience_s for seat in slowest), default=PATIENCE_S)
             began_at, self._room = loop.time(), loop.create_future()

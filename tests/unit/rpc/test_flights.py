@@ -378,6 +378,17 @@ async def test_big_requests_and_answers_pass() -> None:
         assert {each.body for each in got} == {chat_answer(text)}
 
 
+async def test_a_whole_answer_longer_than_an_entry_reaches_all_workers() -> None:
+    text = "x" * 100_000
+    async with node(slowly(whole(chat_answer(text))), cache_entry_bytes=50_000) as own:
+        asked = await own.owned_by(0)
+
+        got = await of_all(*(worker.ask(**asked) for worker in own.workers for _ in range(3)))
+
+        assert own.sent == 1
+        assert {each.body for each in got} == {chat_answer(text)}
+
+
 async def test_an_answer_longer_than_an_entry_reaches_all_workers_and_is_not_kept() -> None:
     pieces = [event({"content": "x" * 1000}) for _ in range(300)]
     long = slowly(events(HELLO, *pieces, STOP, DONE))
