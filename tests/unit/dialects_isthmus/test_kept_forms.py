@@ -204,6 +204,21 @@ def test_calls_whose_arguments_are_free_text_are_put_together() -> None:
     )
 
 
+def test_members_that_come_late_join_their_call_and_calls_of_other_kinds_have_places() -> None:
+    events = (
+        ToolCallStart(choice=0, index=1, id="c", name="f", extra=(("x", JsonText("1.50")),)),
+        ToolCallDelta(choice=0, index=1, arguments="{}"),
+        RawDelta(choice=0, extra=(("tool_calls", JsonText('[{"id":"s","type":"server"},{"late":[1]}]')),)),
+    )
+
+    calls = chat_of(*events).message.tool_calls
+
+    assert list(calls) == [
+        chat_pb2.ToolCall(id="s", type="server"),
+        chat_pb2.ToolCall(id="c", name="f", arguments="{}", extra_json='{"x":1.50,"late":[1]}'),
+    ]
+
+
 def test_a_long_call_is_put_together() -> None:
     start = chat_stream_pb2.ChatEvent(tool_call_start={"id": "c", "type": "custom", "name": "f"})
     piece = chat_stream_pb2.ChatEvent(tool_call_delta={"arguments": "abcdefgh"})
@@ -237,6 +252,17 @@ def test_what_a_chat_model_streamed_to_a_completion_stays_with_its_choice() -> N
         "tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": '{"a":1}'}}],
         "x": 2,
     }
+
+
+@pytest.mark.parametrize("operation", [CHAT, COMPLETION])
+def test_members_of_the_answer_that_come_late_replace_those_of_its_start(operation: Operation) -> None:
+    events = (
+        StreamStart(id="c", model="m", created_at=1, extra=(("x", JsonText("1.50")), ("y", JsonText("2")))),
+        RawDelta(choice=None, extra=(("z", JsonText("[1]")), ("x", JsonText('"late"')))),
+        RawDelta(choice=None, extra=(("z", JsonText("[2]")),)),
+    )
+
+    assert whole_of(operation, encoded(operation, events)).extra_json == '{"x":"late","y":2,"z":[1,2]}'
 
 
 def test_a_stream_of_nothing_is_an_answer_of_nothing() -> None:
