@@ -15,7 +15,7 @@ from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 from isthmusd.dialects.openai.chunk_watch import chunk_failure
 from isthmusd.dialects.openai.final import is_final, is_final_chat, is_final_response
-from isthmusd.dialects.openai.kept_stream import blocks, events_of, garbled, unfaithful
+from isthmusd.dialects.openai.kept_stream import blocks, compacted, events_of, garbled, unfaithful
 from isthmusd.dialects.openai.recast_responses import streamed_response, whole_response
 from isthmusd.dialects.openai.recast_stream import CHAT_CHUNKS, COMPLETION_CHUNKS, Chunks, unfold
 from isthmusd.dialects.openai.recast_usage import with_usage, without_usage
@@ -60,7 +60,7 @@ class OpenAIKept:
 
     def compact(self, pieces: Sequence[bytes]) -> tuple[bytes, ...]:
         """Join events into blocks."""
-        return tuple(blocks(event.raw for event in events_of(pieces)))
+        return tuple(compacted(pieces))
 
     def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
         """Tell whether a complete answer is one to give again."""

@@ -25,6 +25,14 @@ def events_of(pieces: Sequence[bytes]) -> list[SseEvent]:
     return events
 
 
+def compacted(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """Give a stream in blocks, each of which ends where an event does."""
+    if all(piece.endswith(b"\n\n") and len(piece) <= BLOCK_BYTES for piece in pieces):
+        # As nearly all are: no event has to be looked for.
+        return blocks(pieces)
+    return blocks(event.raw for event in events_of(pieces))
+
+
 def blocks(events: Iterable[bytes]) -> Iterator[bytes]:
     """Join events to blocks; one that is longer than a block stays by itself."""
     block: list[bytes] = []

@@ -19,6 +19,14 @@ from isthmusd.framing.sse import SseEvent, data_event
 
 HEAD = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 """Members of a chunk that the one with the usage repeats."""
+_ABSENT = msgspec.Raw(b"")
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    usage: msgspec.Raw = _ABSENT
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def without_usage(pieces: Sequence[bytes]) -> list[bytes]:
@@ -35,23 +43,30 @@ def with_usage(pieces: Sequence[bytes], usage: Usage | None) -> list[bytes]:
     """Add the chunk that tells the usage, if only a guess of it, and `"usage": null` to the others. A stream that tells
     it of its own accord stays as it is. Raises Garbled or UnsupportedFeature."""
     events = events_of(pieces)
-    head: Members | None = None
+    said: list[bytes] = []
     told: list[bytes] = []
     for event in events:
         data = event.data.strip()
         if data == DONE:
-            if usage is None or head is None:
+            if usage is None or not said:
                 raise unfaithful()
-            return [*told, _usage_event(head, usage), event.raw]
-        if data:
-            chunk = members_of(data)
-            if chunk.get("usage") is not None:
-                return [each.raw for each in events]
-            head = (head or {}) | {name: chunk[name] for name in HEAD if name in chunk}
-            told.append(event.raw if "usage" in chunk or not chunk else _with_null(event))
-        else:
+            return [*told, _usage_event(said, usage), event.raw]
+        if not data:
             told.append(event.raw)
+            continue
+        said.append(data)
+        found = _usage_in(data)
+        if found is not _ABSENT and bytes(found) != b"null":
+            return [each.raw for each in events]
+        told.append(_with_null(event) if found is _ABSENT else event.raw)
     raise garbled()
+
+
+def _usage_in(data: bytes) -> msgspec.Raw:
+    try:
+        return _decode(data).usage
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise garbled() from error
 
 
 def _hidden(watch: ChunkWatch, event: SseEvent) -> bytes:
@@ -62,14 +77,16 @@ def _hidden(watch: ChunkWatch, event: SseEvent) -> bytes:
     return raw.replace(data, hidden[6:].splitlines()[0])
 
 
-def _usage_event(head: Members, usage: Usage) -> bytes:
+def _usage_event(said: Sequence[bytes], usage: Usage) -> bytes:
+    chunk = members_of(said[0]) | members_of(said[-1])
+    head: Members = {name: chunk[name] for name in HEAD if name in chunk}
     return data_event(msgspec.json.encode(head | {"choices": [], "usage": written_usage(usage)}))
 
 
 def _with_null(event: SseEvent) -> bytes:
     """Add the member at the end of an event's object, which lies on one line as every provider sends it."""
     raw, data = event.raw, event.data
-    if raw.count(data) != 1 or not data.endswith(b"}"):
+    if raw.count(data) != 1 or not data.endswith(b"}") or not data[1:-1].strip():
         raise unfaithful()
     end = raw.index(data) + data.rindex(b"}")
     return raw[:end] + b',"usage":null' + raw[end:]

@@ -16,6 +16,7 @@ from isthmusd.core.call import Stamp
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.chunk_decoder import DONE
 from isthmusd.dialects.openai.kept_stream import garbled, members_of, unfaithful
+from isthmusd.dialects.openai.plain_chunk import PlainChoice, PlainChunk
 from isthmusd.dialects.openai.usage import encode_usage
 from isthmusd.framing.canonical import Exact, write_exact
 from isthmusd.framing.sse import SseEvent
@@ -48,6 +49,8 @@ INDEXED = frozenset({"tool_calls", "thinking_blocks"})
 LISTED = frozenset({"annotations"})
 """Lists that are streamed entry by entry."""
 
+_PLAIN = msgspec.json.Decoder(PlainChunk)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -69,6 +72,14 @@ class _Choice:
     logprobs: Exact = None
     finish_reason: Exact = None
     state: Members = field(default_factory=dict[str, Exact])
+    texts: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Pieces that are not joined to what was said yet."""
+
+    def join(self) -> None:
+        """Join the pieces: one after another would copy all of a long text for each."""
+        for name, texts in self.texts.items():
+            self.said[name] = _grown(name, self.said.get(name), "".join(texts))
+        self.texts.clear()
 
 
 def fold(events: Iterable[SseEvent], kind: Kind, stamp: Stamp, usage: Usage | None) -> Members:
@@ -76,7 +87,12 @@ def fold(events: Iterable[SseEvent], kind: Kind, stamp: Stamp, usage: Usage | No
     answers have none then. Raises Garbled or UnsupportedFeature."""
     head: Members = {}
     choices: dict[int, _Choice] = {}
-    for chunk in chunks_of(events):
+    for data in chunks_of(events):
+        if choices and _take_plain(choices, head, data):
+            continue
+        chunk = members_of(data)
+        if chunk.get("error") is not None:
+            raise garbled()
         for place, entry in enumerate(_entries(chunk.pop("choices", None))):
             _take_choice(choices, place, entry, kind)
         for name in HOP_ONLY:
@@ -99,18 +115,39 @@ def fold(events: Iterable[SseEvent], kind: Kind, stamp: Stamp, usage: Usage | No
     return answer | ({} if told is None else {"usage": told}) | head
 
 
-def chunks_of(events: Iterable[SseEvent]) -> Iterator[Members]:
+def chunks_of(events: Iterable[SseEvent]) -> Iterator[bytes]:
     """Give the chunks of a stream up to its `[DONE]`. Raises Garbled."""
     for event in events:
         data = event.data.strip()
         if data == DONE:
             return
         if data:
-            chunk = members_of(data)
-            if chunk.get("error") is not None:
-                raise garbled()
-            yield chunk
+            yield data
     raise garbled()
+
+
+def _take_plain(choices: dict[int, _Choice], head: Members, data: bytes) -> bool:
+    """Take a chunk that says no more than the next piece of a text, in a tenth of the time; False for any other."""
+    try:
+        chunk = _PLAIN.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    repeated = ((chunk.service_tier, "service_tier"), (chunk.system_fingerprint, "system_fingerprint"))
+    if any(said is not None and said != head.get(name) for said, name in repeated) or not all(
+        _goes_on(choices, choice) for choice in chunk.choices
+    ):
+        return False
+    for choice in chunk.choices:
+        texts, delta = choices[choice.index].texts, choice.delta
+        if delta.content is not None:
+            texts.setdefault("content", []).append(delta.content)
+        if delta.reasoning_content is not None:
+            texts.setdefault("reasoning_content", []).append(delta.reasoning_content)
+    return True
+
+
+def _goes_on(choices: dict[int, _Choice], choice: PlainChoice) -> bool:
+    return choice.index in choices and choice.delta.tool_calls is None and not choice.delta.role
 
 
 def written_usage(usage: Usage) -> Exact:
@@ -121,6 +158,7 @@ def written_usage(usage: Usage) -> Exact:
 def _take_choice(choices: dict[int, _Choice], place: int, entry: Members, kind: Kind) -> None:
     index = entry.pop("index", None)
     choice = choices.setdefault(place if index is None else _integer(index), _Choice())
+    choice.join()
     choice.said = _grown_members(choice.said, kind.take(entry))
     choice.logprobs = _listed(choice.logprobs, entry.pop("logprobs", None))
     choice.finish_reason = _same(choice.finish_reason, entry.pop("finish_reason", None))
@@ -129,6 +167,7 @@ def _take_choice(choices: dict[int, _Choice], place: int, entry: Members, kind: 
 
 
 def _completed(index: int, choice: _Choice, kind: Kind) -> Members:
+    choice.join()
     said = kind.complete(choice.said)
     ended: Members = {"logprobs": choice.logprobs, "finish_reason": choice.finish_reason}
     if said.keys() & choice.state.keys():

@@ -332,7 +332,7 @@ def test_what_is_never_streamed_has_no_other_form(operation: Operation) -> None:
 @given(st.lists(st.integers(1, 9000), max_size=8), st.binary(max_size=5))
 def test_blocks_hold_whole_events_and_every_byte(sizes: list[int], rest: bytes) -> None:
     pieces = [b"data: " + b"x" * size + b"\n\n" for size in sizes]
-    pieces = [b"".join(pieces[:3]), *pieces[3:], rest]
+    pieces = [each for each in (b"".join(pieces[:3]), *pieces[3:], rest) if each]
 
     blocks = kept("openai", Operation.CHAT).compact(pieces)
 

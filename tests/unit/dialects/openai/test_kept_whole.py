@@ -195,6 +195,28 @@ def test_completions_are_put_together() -> None:
     assert choice["logprobs"]["tokens"] == ["a", "b", ""]
 
 
+def test_plain_pieces_and_others_are_joined_in_their_order() -> None:
+    stream = sse(
+        chunk({"role": "assistant", "content": "a"}) | {"service_tier": "auto"},
+        chunk({"content": "b"}),
+        chunk({"content": "c", "reasoning_content": "A"}) | {"service_tier": "default"},
+        chunk({"reasoning_content": "B", "role": ""}),
+        chunk({"content": "d"}, logprobs={"content": [{"token": "d"}]}),
+        chunk({"role": "assistant", "content": "e"}, index=1),
+        chunk({"content": "f"}, index=1) | {"system_fingerprint": "other"},
+        chunk({"content": "g"}),
+        END,
+        chunk(index=1, finish_reason="stop"),
+    )
+
+    whole = whole_of(stream)
+
+    first, second = (choice["message"] for choice in whole["choices"])
+    assert (first["content"], first["reasoning_content"], second["content"]) == ("abcdg", "AB", "ef")
+    assert (whole["service_tier"], whole["system_fingerprint"]) == ("default", "fp")
+    assert list(differences(accumulated(stream)["choices"], whole["choices"])) == []
+
+
 def test_comments_and_the_cut_of_blocks_say_nothing() -> None:
     stream = sse(chunk({"content": "a"}), chunk({"content": "b"}), END)
     events = [block + b"\n\n" for block in stream.split(b"\n\n")[:-1]]
