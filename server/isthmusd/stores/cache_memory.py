@@ -74,6 +74,9 @@ class MemoryCache:
         now = self._now()
         return sum(item.expires_at > now for item in gone)
 
+    async def load(self) -> None:
+        """Nothing to do."""
+
     async def get(self, name: bytes) -> CacheItem | None:
         """As `peek`."""
         return self.peek(name)

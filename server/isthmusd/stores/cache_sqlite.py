@@ -79,6 +79,9 @@ class SqliteCache:
         """Entries whose use is to be written down; both threads use it, one operation at a time."""
         self._clean_at = 0.0
 
+    async def load(self) -> None:
+        """Nothing to do: Python's own driver is here already."""
+
     async def get(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired."""
         return await self._readers.run(lambda: self._get(name))

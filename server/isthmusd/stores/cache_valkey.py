@@ -3,7 +3,7 @@
 Each command is about one key, so that it does not matter which server of a cluster has it. Whose an entry is stands
 before its sealed bytes: only `clear` and `stats` look for that, and they may take their time.
 
-The driver takes 15 MB and half a second to load, which happens at the first use, in a thread.
+The driver takes 15 MB and half a second to load: that happens when it is needed, in a thread.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ sealed."""
 NAMES = 512
 """So much of the names is read with the head."""
 
-CONNECTIONS = 32
+CONNECTIONS = 16
+"""More would serve no more: one process uses them, and each takes a millisecond to open."""
 CONNECT_S = 2.0
 ANSWER_S = 5.0
 """Of one command; calls wait less, which is not decided here."""
@@ -78,6 +79,11 @@ class ValkeyCache:
         self._connecting = asyncio.Lock()
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._errors: tuple[type[Exception], ...] = ()
+
+    async def load(self) -> None:
+        """Load the driver, in a thread."""
+        if not self._errors:
+            self._errors = await asyncio.to_thread(_load)
 
     async def get(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired. What is none is removed."""
@@ -146,8 +152,7 @@ class ValkeyCache:
     async def _connected(self) -> Redis | RedisCluster:
         async with self._connecting:
             if self._client is None:
-                if not self._errors:
-                    self._errors = await asyncio.to_thread(_load)
+                await self.load()
                 try:
                     self._client = await _open(self._url, self._errors)
                 except self._errors as error:

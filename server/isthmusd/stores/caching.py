@@ -87,6 +87,10 @@ class Cleared:
 class CacheStore(Protocol):
     """Keeps sealed answers until they expire or their place is needed. All raise CacheFault."""
 
+    async def load(self) -> None:
+        """Load what speaks to the store, without speaking to it: it may take a second, which no call should wait."""
+        ...
+
     async def get(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired."""
         ...

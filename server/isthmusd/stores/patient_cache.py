@@ -103,6 +103,10 @@ class PatientCache:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._told_at = -math.inf
 
+    async def load(self) -> None:
+        """Load what speaks to the store."""
+        await self._store.load()
+
     async def get(self, name: bytes) -> CacheItem | None:
         """Look an entry up; None if the store does not give it in time."""
         if not self._reads.take_turn(self._monotonic()):

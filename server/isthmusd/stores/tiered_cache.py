@@ -61,6 +61,9 @@ class TieredCache:
         self._shown = (0, 0)
 
     async def __aenter__(self) -> Self:
+        if self._store is not None:
+            # Before anybody asks: it would be counted to the store as slowness.
+            await self._store.load()
         self._heard_at = self._now()
         self._tasks.append(asyncio.create_task(self._keep_asking()))
         if self._store is not None:

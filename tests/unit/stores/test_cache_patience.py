@@ -69,6 +69,9 @@ class Moody:
         self.asked.append((step, asyncio.get_running_loop().time()))
         await self.behaviour()
 
+    async def load(self) -> None:
+        await self.behaviour()
+
     async def get(self, name: bytes) -> CacheItem | None:
         await self._do(StoreStep.GET)
         return item("a")
