@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +73,12 @@ async def one(pair: Pair, content: bytes) -> Got:
         return await ask(pair.url, CHAT, content, headers=JSON_TYPE, limit_s=LIMIT_S)
     except (OSError, EOFError, AssertionError):
         return BROKEN
+
+
+async def only(pair: Pair, content: bytes) -> Response:
+    """Ask once; a failed assertion if the connection broke."""
+    (got,) = complete([await one(pair, content)], 1)
+    return got
 
 
 def crowd(pair: Pair, *contents: bytes) -> list[asyncio.Task[Got]]:
@@ -145,9 +151,15 @@ def calls(pair: Pair) -> dict[int, float]:
     found: dict[int, float] = {}
     for pid in workers(pair):
         file = _metrics(pid) / f"counter_{pid}.db"
-        values = MmapedDict.read_all_values_from_file(str(file)) if file.exists() else ()
-        found[pid] = sum(value for key, value, *_ in values if key.startswith('["isthmus_cache_calls"'))
+        values = _values(file) if file.exists() else []
+        found[pid] = sum(value for key, value in values if key.startswith('["isthmus_cache_calls"'))
     return found
+
+
+def _values(file: Path) -> list[tuple[str, float]]:
+    """The names and values in a file of metrics."""
+    read: Any = MmapedDict.read_all_values_from_file
+    return [(key, value) for key, value, *_ in read(str(file))]
 
 
 def _metrics(pid: int) -> Path:
@@ -171,12 +183,12 @@ def _sockets(pid: int) -> set[str]:
     found: set[str] = set()
     for each in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
-            found.add(os.readlink(each).removeprefix("socket:[").removesuffix("]"))
+            found.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
     return found
 
 
 @contextmanager
-def stopped(pid: int) -> Iterator[None]:
+def stopped(pid: int) -> Generator[None]:
     """Let a process stand still."""
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -25,7 +25,7 @@ from tests.system.flying import (
     body_of,
     calls,
     crowd,
-    one,
+    only,
     paused,
     received,
     slow_stream,
@@ -107,16 +107,16 @@ def typed(text: str) -> chat_pb2.ChatRequest:
     return chat_pb2.ChatRequest(model="ok", messages=[message], temperature=0)
 
 
-async def whole_call(stub: chat_pb2_grpc.ChatServiceAsyncStub, text: str) -> tuple[str | None, bytes]:
+async def whole_call(stub: chat_pb2_grpc.ChatServiceAsyncStub, text: str) -> tuple[str, bytes]:
     call = stub.CreateChatCompletion(typed(text), timeout=30)
     answer = await call
-    return dict(await call.initial_metadata()).get("x-isthmus-cache"), answer.SerializeToString()
+    return str(dict(await call.initial_metadata())["x-isthmus-cache"]), answer.SerializeToString()
 
 
-async def streamed_call(stub: chat_pb2_grpc.ChatServiceAsyncStub, text: str) -> tuple[str | None, bytes]:
+async def streamed_call(stub: chat_pb2_grpc.ChatServiceAsyncStub, text: str) -> tuple[str, bytes]:
     call = stub.StreamChatCompletion(typed(text), timeout=30)
     pieces = [piece.SerializeToString() async for piece in call]
-    return dict(await call.initial_metadata()).get("x-isthmus-cache"), b"|".join(pieces)
+    return str(dict(await call.initial_metadata())["x-isthmus-cache"]), b"|".join(pieces)
 
 
 @pytest.mark.parametrize("leader_streams", [False, True])
@@ -164,7 +164,7 @@ async def test_a_failure_reaches_all_and_is_not_kept(pair: Pair, answer: Answer,
     content = body_of(text, stream=streams)
 
     got = await answers(crowd(pair, *[content] * 40))
-    after = await one(pair, content)
+    after = await only(pair, content)
 
     assert {each.status for each in got} == {status}
     assert len({str(each.error) for each in got}) == 1
@@ -186,7 +186,7 @@ async def test_a_stream_that_breaks_does_so_for_all_and_is_not_kept(pair: Pair, 
     content = body_of(text, stream=True)
 
     got = await answers(crowd(pair, *[content] * 40))
-    after = await one(pair, content)
+    after = await only(pair, content)
 
     assert len(bodies(got)) == 1
     assert b'"error"' in got[0].body
@@ -202,8 +202,8 @@ async def test_a_complete_answer_serves_the_next_call_wherever_it_comes(pair: Pa
     for _ in range(50):
         content = body_of(fresh_text(), stream=streams)
 
-        first = await one(pair, content)
-        after = [await one(pair, content) for _ in range(3)]
+        first = await only(pair, content)
+        after = [await only(pair, content) for _ in range(3)]
 
         assert status_of(first) == MISS
         assert [status_of(each) for each in after] == [HIT] * 3

@@ -1,5 +1,5 @@
-"""A worker that is killed, or stands still, while calls on both workers wait for the answer that it was getting: it costs
-one more call to the provider at most, and nobody gets a wrong or a mixed answer.
+"""A worker that is killed, or stands still, while calls on both workers wait for the answer that it was getting: it
+costs one more call to the provider at most, and nobody gets a wrong or a mixed answer.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def pair() -> Iterator[Pair]:
         yield running
 
 
-def never(text: str, *, streams: bool) -> Answer:
+def never(*, streams: bool) -> Answer:
     """An answer that begins, as far as the provider is concerned, and never comes."""
-    return Answer(pieces=(STALL,), framing="raw", delay_s=0.01) if not streams else stream(STALL)
+    return stream(STALL) if streams else Answer(pieces=(STALL,), framing="raw")
 
 
 def events(text: str) -> list[bytes]:
@@ -107,7 +107,7 @@ async def back(pair: Pair) -> None:
 @pytest.mark.parametrize("streams", [False, True])
 async def test_a_killed_worker_costs_one_more_call(pair: Pair, streams: bool) -> None:
     text = fresh_text()
-    pair.provider.reply_with(never(FIRST, streams=streams), answer(SECOND, streams=streams))
+    pair.provider.reply_with(never(streams=streams), answer(SECOND, streams=streams))
     crowd = await waiting(pair, text, stream=streams)
 
     os.kill(crowd.owner, signal.SIGKILL)
@@ -174,7 +174,7 @@ async def test_a_killed_worker_ends_the_streams_that_had_begun(pair: Pair) -> No
 
 async def test_a_worker_that_stands_still_costs_two_seconds(pair: Pair) -> None:
     text = fresh_text()
-    pair.provider.reply_with(never(FIRST, streams=False), answer(SECOND, streams=False, delay_s=0.1))
+    pair.provider.reply_with(never(streams=False), answer(SECOND, streams=False, delay_s=0.1))
     crowd = await waiting(pair, text)
 
     with stopped(crowd.owner):

@@ -22,7 +22,7 @@ from tests.system.flying import (
     body_of,
     crowd,
     memory_of,
-    one,
+    only,
     paused,
     read_until,
     received,
@@ -122,7 +122,7 @@ async def test_when_all_leave_the_call_to_the_provider_ends(pair: Pair, answer: 
         left_at = time.monotonic()
 
         await soon(upstream.aborted.is_set)
-    after = await one(pair, content)
+    after = await only(pair, content)
 
     assert upstream.aborted_at is not None
     assert upstream.aborted_at - left_at < CLOSES_S
@@ -206,7 +206,7 @@ async def test_an_answer_longer_than_an_entry_reaches_all_and_is_not_kept(pair: 
         got = await answers(others)
 
         assert bodies(got) == {b"".join(pieces)}
-    after = await one(pair, content)
+    after = await only(pair, content)
 
     assert asked(pair.provider, text) == 4
     assert status_of(after) == MISS

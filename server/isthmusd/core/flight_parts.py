@@ -35,6 +35,7 @@ class PeerAsking:
     stream: bool
     authority: str | None
     started_at: float
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,7 @@ class Wanted:
             stream=arrival.stream,
             authority=arrival.authority,
             started_at=arrival.started_at,
+            deadline_s=arrival.deadline_s,
         )
 
 

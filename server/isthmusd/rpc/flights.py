@@ -89,6 +89,7 @@ def _arrival(asking: PeerAsking) -> Arrival:
         stream=asking.stream,
         authority=asking.authority,
         started_at=asking.started_at,
+        deadline_s=asking.deadline_s,
     )
 
 

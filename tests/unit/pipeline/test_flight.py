@@ -1,5 +1,5 @@
-"""Readers of different paces on one answer that is longer than may be held: who is waited for, how long, and what is let
-go of.
+"""Readers of different paces on one answer that is longer than may be held: who is waited for, how long, and what is
+let go of.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def test_a_reader_who_catches_up_is_waited_for(first_s: float) -> None:
     async def scene() -> list[bytes]:
         flight = flight_of()
         readers = [read(flight.sit()), read(flight.sit(), first_s=first_s)]
-        return (await asyncio.gather(produce(flight), *readers))[1:]
+        _, data = await asyncio.gather(produce(flight), asyncio.gather(*readers))
+        return data
 
     assert play(scene()) == [ALL, ALL]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,10 @@ from tests.unit.pipeline.caching import CacheParts
 from tests.unit.pipeline.gateway import Built, chat_request
 from tests.unit.pipeline.targets import Answer, ScriptedUpstream
 from tests.unit.pipeline.world import arrival_of, headers_of
+
+SLOWLY = 0.3
+"""Long enough for all to have joined."""
+LIMIT_S = 10.0
 
 
 class Wire:
@@ -187,7 +191,7 @@ class Node:
 @asynccontextmanager
 async def node(
     *answers: Answer, count: int = 2, own: dict[int, Any] | None = None, blind: int | None = None, **options: Any
-) -> AsyncIterator[Node]:
+) -> AsyncGenerator[Node]:
     """Run workers; `options` are the pipeline's, `own` those of one worker; one may be `blind` for the first."""
     upstream = ScriptedUpstream.saying(*answers)
     async with AsyncExitStack() as stack:
@@ -210,3 +214,21 @@ async def node(
             workers.append(Worker(gateway=gateway, built=built, parts=parts, wire=wire, address=addresses[place]))
         outside = WorkerPeers(addresses, -1, workers[0].built.clock)
         yield Node(workers=tuple(workers), upstream=upstream, outside=outside)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for it; a failed test if it does not come."""
+    async with asyncio.timeout(LIMIT_S):
+        while not happened():  # noqa: ASYNC110 what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+async def of_all(*asked: Awaitable[Got]) -> list[Any]:
+    """Wait for all answers; failures are among them."""
+    async with asyncio.timeout(LIMIT_S):
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def slowly(answer: Answer) -> Answer:
+    answer.opening = (SLOWLY,)
+    return answer

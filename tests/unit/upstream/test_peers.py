@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -106,7 +106,7 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted(peer: Scripted) -> AsyncIterator[str]:
+async def scripted(peer: Scripted) -> AsyncGenerator[str]:
     """Serve a scripted peer, and give its address."""
     handler = grpc.unary_stream_rpc_method_handler(
         peer.join, request_deserializer=JoinRequest.FromString, response_serializer=JoinResponse.SerializeToString
