@@ -37,8 +37,8 @@ sealed."""
 NAMES = 512
 """So much of the names is read with the head."""
 
-CONNECTIONS = 16
-"""More would serve no more: one process uses them, and each takes a millisecond to open."""
+CONNECTIONS = 32
+"""Twice what lookups take at once (`patient_cache.py`): where those hang, others still get through."""
 CONNECT_S = 2.0
 ANSWER_S = 5.0
 """Of one command; calls wait less, which is not decided here."""

@@ -9,7 +9,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from traceback import extract_tb
@@ -27,6 +27,9 @@ LET_GO_S = 2.0
 """What nobody waits for any more still may take this long: the first connection to a server far away needs more than
 any call should wait."""
 WRITE_S = 5.0
+AT_ONCE = 16
+"""Lookups that the store works on. Who waits behind them until the time is over is not asked for any more: else the
+store would work for those who left, and be too late for all who come."""
 LAST_TURNS = 8
 """Of the loop, after the time is over: an answer that came while the loop was busy is taken."""
 QUEUE_BYTES = 32 * 1024 * 1024
@@ -34,6 +37,7 @@ OVERHEAD = 1024
 FLUSH_S = 2.0
 CLOSE_S = 3.0
 LOG_S = 10.0
+NO_TURNS: AbstractAsyncContextManager[object] = nullcontext()
 RESTLESS = frozenset({Fault.CORRUPT, Fault.UNREADABLE, Fault.DROPPED})
 """Faults of one entry: the store itself answers."""
 
@@ -77,6 +81,7 @@ class _Asked(Generic[Answer]):
     rest: Rest
     answer: asyncio.Future[Answer | None]
     began_at: float
+    has_turn: bool = False
     is_judged: bool = False
     """Whether it is known what came of it, which may be that it took too long."""
 
@@ -95,6 +100,7 @@ class PatientCache:
         self._writes = Rest()
         # Of its own: that a question may take longer tells nothing of whether lookups are quick enough.
         self._news = Rest()
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting: deque[CacheItem | bytes] = deque()
         self._waiting_bytes = 0
         self._awake = asyncio.Event()
@@ -112,7 +118,9 @@ class PatientCache:
         if not self._reads.take_turn(self._monotonic()):
             self._watch.store_failed(StoreStep.GET, Fault.RESTING)
             return None
-        return await self._ask(StoreStep.GET, partial(self._store.get, name), self._reads, self._timeout_s)
+        # After a rest those who were asked before it may still hold all turns.
+        turns = NO_TURNS if self._reads.length_s else self._turns
+        return await self._ask(StoreStep.GET, partial(self._store.get, name), self._reads, self._timeout_s, turns)
 
     def put(self, item: CacheItem) -> None:
         """Have an entry written soon, unless too much waits."""
@@ -182,21 +190,28 @@ class PatientCache:
         self._awake.set()
 
     async def _ask(
-        self, step: StoreStep, question: Callable[[], Awaitable[Answer]], rest: Rest, timeout_s: float
+        self,
+        step: StoreStep,
+        question: Callable[[], Awaitable[Answer]],
+        rest: Rest,
+        timeout_s: float,
+        turns: AbstractAsyncContextManager[object] = NO_TURNS,
     ) -> Answer | None:
         """Wait for an answer until the time is over, whatever the store does. The question outlives who asked."""
         loop = asyncio.get_running_loop()
         asked: _Asked[Answer] = _Asked(step, rest, loop.create_future(), self._monotonic())
-        timer = loop.call_later(timeout_s, self._give_up, asked, LAST_TURNS)
-        task = asyncio.create_task(_limited(question, max(timeout_s, LET_GO_S)))
+        task = asyncio.create_task(_asking(asked, question, turns, max(timeout_s, LET_GO_S)))
+        timer = loop.call_later(timeout_s, self._give_up, asked, task, LAST_TURNS)
         self._under_way.add(task)
         task.add_done_callback(partial(self._ended, asked, timer))
         return await asked.answer
 
-    def _give_up(self, asked: _Asked[Any], turns: int) -> None:
+    def _give_up(self, asked: _Asked[Any], task: asyncio.Task[Any], turns: int) -> None:
         if turns:
-            asyncio.get_running_loop().call_soon(self._give_up, asked, turns - 1)
+            asyncio.get_running_loop().call_soon(self._give_up, asked, task, turns - 1)
         elif not asked.is_judged:
+            if not asked.has_turn:
+                task.cancel()
             self._failed(asked, CacheFault(Fault.TIMEOUT, "it takes too long"))
 
     def _ended(self, asked: _Asked[Answer], timer: asyncio.TimerHandle, task: asyncio.Task[Answer]) -> None:
@@ -237,8 +252,14 @@ class PatientCache:
         _tell(asked, None)
 
 
-async def _limited(question: Callable[[], Awaitable[Answer]], limit_s: float) -> Answer:
-    async with asyncio.timeout(limit_s):
+async def _asking(
+    asked: _Asked[Answer],
+    question: Callable[[], Awaitable[Answer]],
+    turns: AbstractAsyncContextManager[object],
+    limit_s: float,
+) -> Answer:
+    async with turns, asyncio.timeout(limit_s):
+        asked.has_turn = True
         return await question()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault, StoreStep
-from isthmusd.stores.patient_cache import LONGEST_REST_S, QUEUE_BYTES, PatientCache
+from isthmusd.stores.patient_cache import AT_ONCE, LONGEST_REST_S, QUEUE_BYTES, PatientCache
 
 from tests.unit.pipeline.world import FakeClock, play
 from tests.unit.stores.cached import START, Counts, item, name
@@ -212,13 +212,13 @@ def test_only_one_asks_after_a_rest() -> None:
         await asyncio.gather(*(given.get() for _ in range(100)))
         await asyncio.sleep(0.3)
         began_at = asyncio.get_running_loop().time()
-        assert len(given.store.asked) == 100
+        assert len(given.store.asked) == AT_ONCE
         await asyncio.gather(*(given.get() for _ in range(100)))
         assert asyncio.get_running_loop().time() - began_at == pytest.approx(TIMEOUT_S)
         return given
 
     given = play(playing())
-    assert len(given.store.asked) == 101
+    assert len(given.store.asked) == AT_ONCE + 1
     assert given.counts.failed == {(StoreStep.GET, Fault.TIMEOUT): 101, (StoreStep.GET, Fault.RESTING): 99}
 
 
@@ -254,6 +254,23 @@ def test_who_is_late_while_others_are_answered_lets_nobody_rest() -> None:
         assert await given.get() == (item("a"), 0.0)
 
     play(playing())
+
+
+def test_lookups_get_turns_and_who_gets_none_in_time_is_not_asked_for() -> None:
+    async def takes_a_while() -> None:
+        await asyncio.sleep(0.02)
+
+    async def playing() -> Scene:
+        given = scene(takes_a_while)
+        found = await asyncio.gather(*(given.get() for _ in range(10 * AT_ONCE)))
+        assert [one is not None for one, _ in found] == [True] * 2 * AT_ONCE + [False] * 8 * AT_ONCE
+        assert max(took_s for _, took_s in found) == TIMEOUT_S
+        await asyncio.sleep(1)
+        assert len(given.store.asked) == 3 * AT_ONCE
+        assert await given.get() == (item("a"), 0.02)
+        return given
+
+    assert play(playing()).counts.failed == {(StoreStep.GET, Fault.TIMEOUT): 8 * AT_ONCE}
 
 
 def test_a_caller_that_leaves_takes_nothing_along() -> None:
