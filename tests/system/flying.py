@@ -158,7 +158,7 @@ def calls(pair: Pair) -> dict[int, float]:
 
 def _values(file: Path) -> list[tuple[str, float]]:
     """The names and values in a file of metrics."""
-    read: Any = MmapedDict.read_all_values_from_file
+    read: Any = MmapedDict.read_all_values_from_file  # pyright: ignore[reportUnknownVariableType] - untyped upstream
     return [(key, value) for key, value, *_ in read(str(file))]
 
 

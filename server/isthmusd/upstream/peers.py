@@ -30,9 +30,11 @@ JOIN = "/isthmus.v1.FlightsService/Join"
 ALIVE_S = 2.0
 """A peer answers at once that it heard; one that does not is taken for gone."""
 RESTS_S = 1.0
-"""How long a peer that is gone is not asked again: about what its successor takes to start."""
+"""How long a peer that is gone is not asked again: about what its successor takes to start. To ask too early costs
+nothing."""
 LONGEST_REST_S = 8.0
-"""Of one that is gone again and again, or stands still: each question costs somebody what it takes to find out."""
+"""Of one that stands still: each question costs somebody what it takes to find out, so that each rest is twice as long
+as the one before."""
 GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 """How a call ends whose server is not there, or stops. With any other status it lives, and has no answer."""
 OPTIONS = (
@@ -97,8 +99,11 @@ class WorkerPeers:
             try:
                 async with asyncio.timeout(ALIVE_S):
                     await call.initial_metadata()
-            except (grpc.aio.AioRpcError, TimeoutError):
+            except grpc.aio.AioRpcError:
                 raise self._lost(peer) from None
+            except TimeoutError:
+                rest_s = min(2 * self._rests_s.get(peer, RESTS_S), LONGEST_REST_S)
+                raise self._lost(peer, rest_s) from None
             yield self._parts(peer, call)
         finally:
             call.cancel()
@@ -118,12 +123,11 @@ class WorkerPeers:
         # Its last word is a landing, after which nobody reads on.
         raise PeerLost
 
-    def _lost(self, peer: str) -> PeerLost:
+    def _lost(self, peer: str, rest_s: float = RESTS_S) -> PeerLost:
         now = self._clock.monotonic()
+        # Of all who find out at once the first one counts.
         if self._gone_until.get(peer, now) <= now:
-            length_s = self._rests_s.get(peer, RESTS_S)
-            self._gone_until[peer] = now + length_s
-            self._rests_s[peer] = min(2 * length_s, LONGEST_REST_S)
+            self._gone_until[peer], self._rests_s[peer] = now + rest_s, rest_s
         return PeerLost()
 
     def _method(self, peer: str) -> Any:

@@ -208,37 +208,40 @@ class HeldClock:
         return self.now_s
 
 
-async def test_a_peer_that_stays_away_is_left_alone_longer_each_time() -> None:
+async def rests(peers: WorkerPeers, address: str, clock: HeldClock, count: int) -> list[float]:
+    """Ask a peer whenever it may be asked, many times at once, and tell how long it is left alone after each."""
+    lengths: list[float] = []
+    for _ in range(count):
+        await lost(peers, [address] * 20)
+        began_at = clock.now_s
+        while gone(peers, address):
+            clock.now_s += 0.25
+        lengths.append(clock.now_s - began_at)
+    return lengths
+
+
+async def test_a_peer_that_is_not_there_is_left_alone_for_a_moment() -> None:
     clock = HeldClock()
-    address = ADDRESSES[0]
-    async with WorkerPeers((address,), -1, clock) as peers:
-        rests: list[float] = []
-        for _ in range(6):
-            await lost(peers, [address] * 20)
-            began_at = clock.now_s
-            while gone(peers, address):
-                clock.now_s += 0.25
-            rests.append(clock.now_s - began_at)
-
-    assert rests == [RESTS_S, 2.0, 4.0, LONGEST_REST_S, LONGEST_REST_S, LONGEST_REST_S]
+    async with WorkerPeers((ADDRESSES[0],), -1, clock) as peers:
+        assert await rests(peers, ADDRESSES[0], clock, 5) == [RESTS_S] * 5
 
 
-async def test_a_peer_that_comes_back_is_trusted_again() -> None:
-    clock = HeldClock()
-    peer = Scripted(LANDED)
+async def test_a_peer_that_says_nothing_is_left_alone_longer_each_time() -> None:
+    clock, peer = HeldClock(), Scripted(silent=True)
     async with scripted(peer) as address, WorkerPeers((address,), -1, clock) as peers:
-        for _ in range(3):
-            peer.code, peer.said = grpc.StatusCode.UNAVAILABLE, ()
-            await lost(peers, [address])
-            clock.now_s += LONGEST_REST_S
-        peer.code, peer.said = grpc.StatusCode.OK, (LANDED,)
+        assert await rests(peers, address, clock, 4) == [2 * RESTS_S, 4 * RESTS_S, LONGEST_REST_S, LONGEST_REST_S]
+
+
+async def test_a_peer_that_speaks_again_is_trusted_again() -> None:
+    clock, peer = HeldClock(), Scripted(LANDED, silent=True)
+    async with scripted(peer) as address, WorkerPeers((address,), -1, clock) as peers:
+        await rests(peers, address, clock, 1)
+        peer.silent = False
         await heard(peers, address)
 
-        peer.code, peer.said = grpc.StatusCode.UNAVAILABLE, ()
-        await lost(peers, [address])
-        clock.now_s += RESTS_S
+        peer.silent = True
 
-        assert not gone(peers, address)
+        assert await rests(peers, address, clock, 1) == [2 * RESTS_S]
 
 
 async def test_losing_a_worker_moves_its_own_answers_only() -> None:
