@@ -5,20 +5,22 @@ its own task. Any other is served by what is kept, or takes a seat in the one fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from isthmusd.core.caching import CACHED, CachePolicy, CacheStatus
-from isthmusd.core.entry import Entry
+from isthmusd.core.entry import Entry, Head
 from isthmusd.core.errors import Garbled, GatewayError, TimedOut, UnsupportedFeature
 from isthmusd.core.flight_parts import HeadPart
 from isthmusd.core.reply import Reply
+from isthmusd.core.usage import Usage
 from isthmusd.core.vault import Vault
 from isthmusd.dialects import registry
 from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form
-from isthmusd.pipeline.attempts import DEADLINE, Attempts
+from isthmusd.pipeline.attempts import DEADLINE, HEAVY_BYTES, Attempts
 from isthmusd.pipeline.flight import PATIENCE_S, PEER_PATIENCE_S, Flight, LostOnTheWay, Seat
 from isthmusd.pipeline.headers import Pairs
 from isthmusd.pipeline.options import PipelineOptions
@@ -196,7 +198,7 @@ class Joining:
         entry = self._producer.near(want)
         if entry is not None:
             try:
-                return self._from_memory(want, entry)
+                return await self._from_memory(want, entry)
             except (Garbled, UnsupportedFeature):
                 want = want.fresh
         for _ in range(TRIES):
@@ -216,8 +218,8 @@ class Joining:
         self._stack = AsyncExitStack()
         return await self._stack.enter_async_context(self._flights.alone(self._asking))
 
-    def _from_memory(self, want: Wanted, entry: Entry) -> Reply:
-        pieces = in_form(want, entry.head, entry.pieces, entry.usage, self._clock)
+    async def _from_memory(self, want: Wanted, entry: Entry) -> Reply:
+        pieces = await self._in_form(want, entry.head, entry.pieces, entry.usage)
         self._note(want, HeadPart(head=entry.head, fresh=False, joined=False), CacheStatus.HIT)
         self._asking.draft.usage = entry.usage
         headers = answer_headers(
@@ -249,13 +251,20 @@ class Joining:
         except TimeoutError:
             raise TimedOut(DEADLINE) from None
         try:
-            pieces = in_form(want, part.head, flight.pieces, flight.usage, self._clock)
+            pieces = await self._in_form(want, part.head, flight.pieces, flight.usage)
         except (Garbled, UnsupportedFeature):
             raise (Alone if part.fresh else Unfit) from None
         self._note(want, part, status)
         self._asking.draft.usage = flight.usage
         self._asking.draft.attempts += flight.settle(seat)
         return complete_reply(want, part.head, headers, pieces)
+
+    async def _in_form(self, want: Wanted, head: Head, pieces: Sequence[bytes], usage: Usage | None) -> list[Any]:
+        """Give the pieces in the wanted form; to take a long answer apart would hold up everybody else's calls."""
+        if want.is_for(head.form) or sum(map(len, pieces)) <= HEAVY_BYTES:
+            return in_form(want, head, pieces, usage, self._clock)
+        heavy = self._producer.attempts.heavy
+        return await asyncio.get_running_loop().run_in_executor(heavy, in_form, want, head, pieces, usage, self._clock)
 
     def _judge(self, want: Wanted, part: HeadPart) -> None:
         if want.refuses(part.head):
