@@ -193,6 +193,20 @@ async def test_a_worker_that_stands_still_costs_two_seconds(pair: Pair) -> None:
     await asyncio.gather(*crowd.tasks, return_exceptions=True)
 
 
+async def test_a_worker_that_stands_still_for_a_moment_costs_nothing(pair: Pair) -> None:
+    text = fresh_text()
+    pair.provider.reply_with(answer(FIRST, streams=True, delay_s=2 * JOIN_S))
+    crowd = await waiting(pair, text, stream=True)
+
+    with stopped(crowd.owner):
+        await asyncio.sleep(0.8)
+    got = complete(await asyncio.gather(*crowd.tasks), CROWD)
+
+    assert asked(pair.provider, text) == 1
+    assert len(bodies(got)) == 1
+    assert got[0].body.endswith(DONE)
+
+
 async def test_while_a_worker_stands_still_new_calls_are_served(pair: Pair) -> None:
     await asyncio.gather(*(one(pair, body_of(fresh_text())) for _ in range(20)))
     hung, _ = workers(pair)

@@ -47,6 +47,8 @@ class HeadPart:
     """A provider was asked; False: it was kept."""
     joined: bool
     """Another call asked for it."""
+    attempts: tuple[Attempt, ...] = ()
+    """What was sent to providers so far, told to the one call that accounts for it: it may leave before the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,11 +143,15 @@ class Flight:
             # What was sent to providers is in the record of the call that leaves: its account is complete only then.
             await asyncio.wait((task,))
 
+    def owed(self, seat: Seat) -> tuple[Attempt, ...]:
+        """Show what was sent to providers to the one seat that accounts for it."""
+        return () if self._seats and self._seats[0] is not seat else self.attempts
+
     def settle(self, seat: Seat) -> tuple[Attempt, ...]:
         """Give what was sent to providers to the one seat that accounts for it, once."""
-        if self._seats and self._seats[0] is not seat:
-            return ()
-        attempts, self.attempts = self.attempts, ()
+        attempts = self.owed(seat)
+        if attempts:
+            self.attempts = ()
         return attempts
 
     def piece(self, place: int) -> bytes:

@@ -106,9 +106,12 @@ class Producer:
             async with self.attempts.first_success(
                 self._unhurried(asking.call), asking.inbound, asking.plan, asking.arrival.headers, log
             ) as reply:
+                flight.attempts = tuple(log.attempts)
                 await self._take(flight, wanted, reply, log)
         finally:
-            flight.attempts = tuple(log.attempts)
+            # One that has come to its end has told it already: it is told once.
+            if not flight.over:
+                flight.attempts = tuple(log.attempts)
 
     def _unhurried(self, call: Call) -> Call:
         """Give the call without its own deadline, which is no business of those who join. One that is longer than usual
@@ -204,7 +207,8 @@ async def _follow(flight: Flight, parts: AsyncIterator[FlightPart]) -> None:
     """Pass on what another worker gives. Raises what it raises, PeerLost if it ends without an end."""
     async for part in parts:
         match part:
-            case HeadPart():
+            case HeadPart(attempts=attempts):
+                flight.attempts = attempts
                 flight.begin(part)
             case Piece(passing=True):
                 flight.breathe()

@@ -97,7 +97,7 @@ async def _tell(context: Context, attended: Attended) -> None:
     """Tell the beginning, the pieces and the end."""
     flight, seat = attended.flight, attended.seat
     if flight.head is not None:
-        told = replace(flight.head, joined=not attended.begins)
+        told = replace(flight.head, joined=not attended.begins, attempts=flight.owed(seat))
         await context.write(JoinResponse(head=written(told)))
     while not seat.at_end:
         data = await seat.more(None)

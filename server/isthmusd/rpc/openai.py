@@ -22,7 +22,7 @@ from isthmusd.core.request import Arrival, Operation
 from isthmusd.dialects.openai.credentials import decode_credential_wish, encode_issued
 from isthmusd.dialects.openai.errors import encode_error
 from isthmusd.dialects.openai.models import encode_model, encode_models
-from isthmusd.framing.http_body import EMPTY, encode_body
+from isthmusd.framing.http_body import EMPTY, encode_body, with_headers
 from isthmusd.pipeline.carrying import Forwarded
 from isthmusd.pipeline.credentials import issue_credential
 from isthmusd.pipeline.forward import forward
@@ -104,19 +104,21 @@ class OpenAISurface:
 
     async def _model_route(self, context: Context, arrival: Arrival) -> bytes:
         async with run(self.gateway, arrival) as reply:
-            await self._begin(context, arrival, reply)
+            content_type = await self._begin(context, arrival, reply)
             match reply:
                 case Whole():
-                    return encode_body(reply.body, reply.content_type)
+                    return encode_body(reply.body, content_type)
                 case Stream():
-                    await _write_all(context, reply.content_type, reply.pieces)
+                    await _write_all(context, content_type, reply.pieces)
                     return EMPTY
 
-    async def _begin(self, context: Context, arrival: Arrival, reply: Reply) -> None:
-        """Send what precedes the body, if there is anything: Envoy adds the request id itself, and metadata of its own
-        costs one more turn through grpc."""
-        if not self.reader.edge or reply.headers or reply.status != 200:
+    async def _begin(self, context: Context, arrival: Arrival, reply: Reply) -> str:
+        """Give the content type, with the headers that go with it to Envoy. Metadata are sent only where that cannot
+        be: Envoy adds the request id itself."""
+        if not self.reader.edge or reply.status != 200:
             await context.send_initial_metadata(_metadata(arrival, reply.status, reply.headers))
+            return reply.content_type
+        return with_headers(reply.content_type, reply.headers) if reply.headers else reply.content_type
 
     async def _models(self, context: Context, arrival: Arrival) -> bytes:
         path = arrival.path.partition("?")[0]

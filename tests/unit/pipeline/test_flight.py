@@ -5,12 +5,20 @@ let go of.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from isthmusd.core.errors import Interrupted
+from isthmusd.core.reply import Stream
+from isthmusd.core.request import Outbound
 from isthmusd.pipeline.flight import PATIENCE_S, Flight, Seat
+from isthmusd.pipeline.run import run
 
-from tests.unit.pipeline.world import play
+from tests.unit.pipeline.caching import CacheParts
+from tests.unit.pipeline.gateway import DONE, HELLO, STOP, Built, chat_request, events
+from tests.unit.pipeline.targets import Answer, ScriptedUpstream
+from tests.unit.pipeline.world import arrival_of, headers_of, play
 
 MOST = 10
 COUNT = 100
@@ -97,3 +105,40 @@ def test_nobody_holds_up_an_answer_that_is_no_longer_than_an_entry() -> None:
         return await produce(flight)
 
     assert play(scene()) == 0.0
+
+
+class SlowToClose(ScriptedUpstream):
+    """Whoever lets go of an answer waits for it."""
+
+    @asynccontextmanager
+    async def send(
+        self, outbound: Outbound, upload: AsyncIterator[bytes] | None = None, decode: bool = True
+    ) -> AsyncGenerator[Answer]:
+        async with super().send(outbound, upload, decode) as answer:
+            try:
+                yield answer
+            finally:
+                await asyncio.sleep(1.0)
+
+
+def test_what_was_sent_is_accounted_for_once_however_slowly_the_connection_closes() -> None:
+    built = Built(upstream=SlowToClose.saying(events(HELLO, STOP, DONE, opening=(1.0,))))
+    built.caching = CacheParts().caching
+    gateway = built.gateway
+
+    async def call(pause_s: float) -> None:
+        arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True))
+        async with run(gateway, arrival) as reply:
+            match reply:
+                case Stream(pieces=pieces):
+                    async for _ in pieces:
+                        await asyncio.sleep(pause_s)
+                case _:
+                    raise AssertionError("a stream was asked for")
+
+    async def scene() -> None:
+        await asyncio.gather(call(0.0), call(5.0))
+
+    play(scene())
+
+    assert sorted(len(record.attempts) for record in built.journal.records) == [0, 1]

@@ -185,6 +185,24 @@ async def test_the_providers_connection_is_closed_when_the_last_one_leaves() -> 
         assert own.workers[0].parts.answers.items == {}
 
 
+@pytest.mark.parametrize("asker", [0, 1])
+async def test_what_was_sent_is_told_to_who_leaves_in_the_middle(asker: int) -> None:
+    async with node(events(HELLO, 1000.0, STOP, DONE)) as own:
+        asked = await own.owned_by(0)
+        seen: list[bytes] = []
+        arrival = arrival_of(headers_of(), body=body_of(**asked, stream=True))
+        worker = own.workers[asker]
+        call = asyncio.create_task(worker.call(arrival, seen.append))
+        await until(lambda: len(seen) == 1)
+
+        call.cancel()
+        await asyncio.wait((call,))
+
+        (record,) = worker.records
+        assert [attempt.status for attempt in record.attempts] == [200]
+        assert record.end is EndReason.CANCELLED
+
+
 @pytest.mark.parametrize("after_s", [0.1, 0.4, 0.6])
 @pytest.mark.parametrize("leaver", [0, 1])
 async def test_others_go_on_when_one_leaves(leaver: int, after_s: float) -> None:
