@@ -89,6 +89,17 @@ async def test_errors_of_the_provider_pass_verbatim(pair: Pair) -> None:
     assert answer.headers["x-request-id"] == "req-fake"
 
 
+async def test_a_content_type_of_the_provider_brings_no_headers_along(pair: Pair) -> None:
+    odd = "text/plain\tset-cookie\tx=1\tx-isthmus-cache\tHIT"
+    pair.provider.reply_with(Answer(pieces=(b"{}",), headers=(("content-type", odd),)))
+
+    answer = await ask(pair.url, "/v1/files", method="GET", headers=())
+
+    assert (answer.status, answer.body) == (200, b"{}")
+    assert answer.headers["content-type"] == odd.replace("\t", "%09")
+    assert answer.headers.keys().isdisjoint({"set-cookie", "x-isthmus-cache"})
+
+
 @pytest.mark.parametrize("status", [201, 202, 204, 304, 400, 401, 409, 418, 429, 500, 503])
 async def test_status_of_the_provider_passes(pair: Pair, status: int) -> None:
     pair.provider.reply_with(Answer(status=status, framing="length"))

@@ -99,7 +99,9 @@ class Answered:
     async def of(cls, call: Any) -> Answered:
         messages = [message async for message in call]
         assert await call.code() is grpc.StatusCode.OK
-        return cls({key: value for key, value in await call.initial_metadata()}, messages)
+        metadata = {key: value for key, value in await call.initial_metadata()}
+        packed = HttpBody.FromString(messages[0]).content_type.split("\t")[1:] if messages else []
+        return cls(metadata | dict(zip(packed[::2], packed[1::2], strict=True)), messages)
 
     @property
     def status(self) -> int:
@@ -107,7 +109,7 @@ class Answered:
 
     @property
     def content_type(self) -> str:
-        return HttpBody.FromString(self.messages[0]).content_type
+        return HttpBody.FromString(self.messages[0]).content_type.partition("\t")[0]
 
     @property
     def body(self) -> bytes:
