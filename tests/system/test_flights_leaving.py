@@ -4,9 +4,11 @@ holds: the others do not notice, and with the last one the call to the provider 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 import grpc.aio
 import pytest
@@ -35,10 +37,11 @@ from tests.system.flying import (
 )
 from tests.system.pair import Pair, running_pair
 from tests.system.typed import chat_request
-from tests.system.wire import Exchange, connected
+from tests.system.wire import Exchange, Response, connected
 
 pytestmark = pytest.mark.edge
 CROWD = 20
+LEAVERS = 30
 CLOSES_S = 1.0
 EVENTS = chat_events("ok", include_usage=True)
 PHASES = {
@@ -77,6 +80,38 @@ async def test_when_the_first_one_leaves_the_others_go_on(pair: Pair, mark: byte
     assert got[0].body.endswith(DONE)
     assert got[0].body.count(b"data: ") == len(EVENTS) - 1
     assert {each.status for each in got} == {200}
+
+
+async def leave_at(pair: Pair, place: int | None) -> tuple[int, list[Response]]:
+    """Let the first one leave at this byte of the answer, or none; tells how many there were, and what others got."""
+    text = fresh_text()
+    where = urlsplit(pair.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        writer.write(wish(pair, body_of(text, stream=True)))
+        await received(pair, text)
+        others = crowd(pair, *[body_of(text, stream=True)] * 3, body_of(text))
+        data = await (reader.readuntil(DONE + b"\r\n") if place is None else reader.readexactly(place))
+        writer.transport.abort()
+        got = await answers(others)
+    finally:
+        writer.transport.abort()
+    assert asked(pair.provider, text) == 1
+    return len(data), got
+
+
+async def test_the_first_one_may_leave_at_any_byte(pair: Pair) -> None:
+    pair.provider.reply_with(*[slow_stream(delay_s=1.0, pause_s=0.1)] * (LEAVERS + 1))
+    total, expected = await leave_at(pair, None)
+
+    # The first byte comes when the others wait, too.
+    left = await asyncio.gather(*(leave_at(pair, 1 + total * number // LEAVERS) for number in range(LEAVERS)))
+
+    *streams, whole = expected
+    assert bodies(streams) == {streams[0].body}
+    assert streams[0].body.endswith(DONE)
+    for _, got in left:
+        assert [each.body for each in got] == [streams[0].body] * 3 + [whole.body]
 
 
 async def test_when_the_first_one_of_whole_callers_leaves_the_others_go_on(pair: Pair) -> None:
