@@ -15,7 +15,7 @@ from isthmusd.dialects.openai.peek import peek
 
 from bench import grpc_load, load
 from bench.caching import judge, table
-from bench.caching_lanes import HIT_MANY, HIT_ONE, PLACES, Figure, Way
+from bench.caching_lanes import HIT_MANY, HIT_ONE, MISS, PASS, PLACES, Figure, Way
 from bench.canned import CHUNKS_PER_STREAM, HASTY_MODEL, REPLY, request
 from bench.lanes import Lane, LoadFailed, only_from_providers
 from bench.mock import Connection
@@ -32,11 +32,13 @@ def lane(cpu_us: float, *, errors: int = 0, hits: int = 0) -> Lane:
     return Lane(tally=tally, cpu_us=cpu_us, busy=0.5, mock_cpu_us=5, slices_cpu_us=[cpu_us])
 
 
-def figure(way: str, ratio: float, *, strays: int = 0, errors: int = 0, place: str = "memory") -> Figure:
+def figure(
+    way: str, ratio: float, *, cpu_us: float = 500, strays: int = 0, errors: int = 0, place: str = "memory"
+) -> Figure:
     return Figure(
         place=place,
         way=way,
-        lane=lane(500, errors=errors),
+        lane=lane(cpu_us, errors=errors),
         is_hit=True,
         strays=strays,
         answered=100,
@@ -168,17 +170,21 @@ def test_a_lane_of_the_other_benchmark_breaks_off_when_a_cache_answers() -> None
 
 def test_verdicts_are_of_hits_in_memory() -> None:
     figures = [
-        figure(HIT_ONE, 0.75),
-        figure(HIT_MANY, 0.76, strays=2),
-        figure(HIT_MANY, 0.2, place="sqlite", errors=1),
+        figure(PASS, 1, cpu_us=1000),
+        figure(MISS, 2, cpu_us=2000),
+        figure(HIT_ONE, 0.75, cpu_us=750),
+        figure(HIT_MANY, 0.76, cpu_us=760, strays=2),
+        figure(HIT_MANY, 0.2, cpu_us=200, place="sqlite", errors=1),
     ]
 
     said = verdict_lines(judge(figures)).splitlines()
 
     assert said == [
-        "PASS  hit, one prompt, in memory: CPU over a pass-through's: 0.75 (at most 0.75)",
-        "MISS  hit, 1000 prompts, in memory: CPU over a pass-through's: 0.76 (at most 0.75)",
-        "PASS  answers from elsewhere than their lane says, share: 0.0067 (at most 0.01)",
+        "PASS  hit, one prompt, in memory: CPU over that of miss, kept: 0.375 (at most 0.75)",
+        "PASS  hit, one prompt, in memory: CPU over that of pass-through: 0.75 (at most 0.75)",
+        "PASS  hit, 1000 prompts, in memory: CPU over that of miss, kept: 0.38 (at most 0.75)",
+        "MISS  hit, 1000 prompts, in memory: CPU over that of pass-through: 0.76 (at most 0.75)",
+        "PASS  answers from elsewhere than their lane says, share: 0.004 (at most 0.01)",
         "MISS  failed calls: 1 (at most 0)",
     ]
 
