@@ -117,6 +117,28 @@ async def test_a_worker_that_stops_while_others_wait_is_done_without() -> None:
         assert asyncio.get_running_loop().time() - began_at < HUNG_S
 
 
+async def test_a_worker_that_stops_in_a_stream_interrupts_it() -> None:
+    async with node(slowly(events(HELLO, 1000.0, STOP, DONE))) as own:
+        owner, other = own.workers
+        asked = await own.owned_by(0)
+        seen: list[bytes] = []
+        arrival = arrival_of(headers_of(), body=body_of(**asked, stream=True))
+        streamed = asyncio.create_task(other.call(arrival, seen.append))
+        await until(lambda: len(seen) == 1)
+        owner.wire.hold()
+        began_at = asyncio.get_running_loop().time()
+
+        (broken,) = await of_all(streamed)
+
+        assert broken.body.startswith(HELLO)
+        assert b"upstream_interrupted" in broken.body
+        assert DONE not in broken.body
+        assert asyncio.get_running_loop().time() - began_at < HUNG_S
+        # What was sent is told, though the worker that sent it is not there to say so.
+        assert [attempt.status for attempt in other.records[0].attempts] == [200]
+        assert own.sent == 1
+
+
 async def test_a_worker_that_knows_the_caller_does_without_one_that_does_not() -> None:
     strict = {"anonymous": False, "provider_keys": False}
     async with node(whole(chat_answer()), slowly(whole(chat_answer("two"))), own={0: strict}) as own:
