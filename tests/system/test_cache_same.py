@@ -87,7 +87,7 @@ SAME: Mapping[str, tuple[Asking, Asking]] = {
     ),
     "spacing": (
         USUAL,
-        Asking(body=' { "model" : "ok",\n"messages": [ {"role":\t"user", "content":"{text}"} ] , "temperature" :0}\r\n'),
+        Asking(body=' { "model" : "ok",\n"messages": [ {"role":\t"user", "content":"{text}"} ] , "temperature":0}\r\n'),
     ),
     "escapes": (with_members(user="é/"), Asking(body=with_members(user="é/").body.replace("é/", r"\u00E9\/"))),
     "order in the middle": (
