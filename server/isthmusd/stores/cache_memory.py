@@ -5,7 +5,7 @@ with other processes is not its business.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.caching import CacheStats, Cleared
@@ -84,6 +84,11 @@ class MemoryCache:
     async def put(self, item: CacheItem) -> None:
         """As `keep`."""
         self.keep(item)
+
+    async def put_all(self, items: Sequence[CacheItem]) -> None:
+        """As `keep`, in their order."""
+        for item in items:
+            self.keep(item)
 
     async def remove(self, name: bytes) -> None:
         """As `drop`."""

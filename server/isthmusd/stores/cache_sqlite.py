@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,6 +90,10 @@ class SqliteCache:
         """Keep an entry, and make room for it. One that was cleared since it was stored is not kept."""
         await self._writers.run(lambda: self._put(item))
 
+    async def put_all(self, items: Sequence[CacheItem]) -> None:
+        """Keep several in one transaction, which writes the pages of the indexes once."""
+        await self._writers.run(lambda: self._put_all(items))
+
     async def remove(self, name: bytes) -> None:
         """Remove an entry, if it is there."""
         await self._writers.run(lambda: self._remove(name))
@@ -134,17 +138,40 @@ class SqliteCache:
         with self._writing.used() as connection:
             self._note_use(connection)
             self._clean(connection)
-            while self._limit - _taken(connection) < needed or not self._inserted(connection, item):
+            while self._limit - _taken(connection) < needed or not self._inserted(connection, (item,)):
                 self._make_room(connection, needed)
                 time.sleep(PAUSE_S)
             if _size(connection) > self._limit:
                 # The limit was lowered. As a script: one that gives no columns is stepped through by nothing else.
                 connection.executescript("PRAGMA incremental_vacuum(1024)")
 
-    def _inserted(self, connection: sqlite3.Connection, item: CacheItem) -> bool:
+    def _put_all(self, items: Sequence[CacheItem]) -> None:
+        needed = sum(len(item.sealed) + MARGIN_BYTES for item in items)
+        now = self._now()
+        alive = [item for item in items if item.expires_at > now]
+        if len(alive) > 1:
+            with self._writing.used() as connection:
+                self._note_use(connection)
+                self._clean(connection)
+                if self._limit - _taken(connection) >= needed and self._inserted(connection, alive):
+                    return
+        # One that is too long for the file fails: after the others.
+        for item in sorted(alive, key=lambda item: len(item.sealed)):
+            self._put(item)
+
+    def _inserted(self, connection: sqlite3.Connection, items: Sequence[CacheItem]) -> bool:
         """Insert, unless the file would grow beyond its limit: looked at after it, as nobody else writes meanwhile."""
         connection.execute("BEGIN IMMEDIATE")
         before = _size(connection)
+        for item in items:
+            self._insert(connection, item)
+        if _size(connection) > max(self._limit, before):
+            connection.execute("ROLLBACK")
+            return False
+        connection.execute("COMMIT")
+        return True
+
+    def _insert(self, connection: sqlite3.Connection, item: CacheItem) -> None:
         (cleared,) = connection.execute(CLEARED, (item.stored_at, item.tenant, item.model)).fetchone()
         if not cleared:
             connection.execute("DELETE FROM entries_1 WHERE name = ?", (item.name,))
@@ -162,11 +189,6 @@ class SqliteCache:
                 ),
             )
             connection.execute("INSERT INTO sealed_1 (number, sealed) VALUES (?, ?)", (added.lastrowid, item.sealed))
-        if _size(connection) > max(self._limit, before):
-            connection.execute("ROLLBACK")
-            return False
-        connection.execute("COMMIT")
-        return True
 
     def _make_room(self, connection: sqlite3.Connection, needed: int) -> None:
         """Delete what has expired; if nothing has, what was used least recently."""

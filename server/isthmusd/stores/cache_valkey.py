@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,6 +102,11 @@ class ValkeyCache:
         left_ms = int((item.expires_at - self._now()) * 1000)
         if left_ms > 0:
             await self._ask(lambda client: client.set(_key(item.name), _written(item), px=left_ms))
+
+    async def put_all(self, items: Sequence[CacheItem]) -> None:
+        """Keep several, one after the other: in a cluster they are on different servers."""
+        for item in items:
+            await self.put(item)
 
     async def remove(self, name: bytes) -> None:
         """Remove an entry, if it is there."""

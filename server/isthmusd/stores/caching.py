@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -97,6 +98,10 @@ class CacheStore(Protocol):
 
     async def put(self, item: CacheItem) -> None:
         """Keep an entry, in place of one of the same name."""
+        ...
+
+    async def put_all(self, items: Sequence[CacheItem]) -> None:
+        """Keep several: for some stores that is hardly more than one."""
         ...
 
     async def remove(self, name: bytes) -> None: ...

@@ -33,6 +33,9 @@ store would work for those who left, and be too late for all who come."""
 LAST_TURNS = 8
 """Of the loop, after the time is over: an answer that came while the loop was busy is taken."""
 QUEUE_BYTES = 32 * 1024 * 1024
+TOGETHER = 64
+TOGETHER_BYTES = 1024 * 1024
+"""Of entries that are written together, about."""
 OVERHEAD = 1024
 FLUSH_S = 2.0
 CLOSE_S = 3.0
@@ -150,7 +153,7 @@ class PatientCache:
                 if not self._writes.take_turn(self._monotonic()):
                     await asyncio.sleep(max(self._writes.until - self._monotonic(), 0.0))
                     continue
-                await self._write(self._waiting.popleft())
+                await self._write_next()
             self._awake.clear()
             self._idle.set()
 
@@ -172,13 +175,27 @@ class PatientCache:
         closing.cancel()
         await asyncio.gather(closing, return_exceptions=True)
 
-    async def _write(self, one: CacheItem | bytes) -> None:
-        self._waiting_bytes -= _weight(one)
-        match one:
-            case CacheItem():
-                await self._ask(StoreStep.PUT, partial(self._store.put, one), self._writes, WRITE_S)
-            case _:
-                await self._ask(StoreStep.REMOVE, partial(self._store.remove, one), self._writes, WRITE_S)
+    async def _write_next(self) -> None:
+        """Write what waits the longest: entries together, as far as nothing is removed between them."""
+        items: list[CacheItem] = []
+        size = 0
+        while self._waiting and len(items) < TOGETHER and size < TOGETHER_BYTES:
+            match self._waiting[0]:
+                case CacheItem() as item:
+                    items.append(item)
+                    size += self._taken()
+                case name if not items:
+                    self._taken()
+                    await self._ask(StoreStep.REMOVE, partial(self._store.remove, name), self._writes, WRITE_S)
+                    return
+                case _:
+                    break
+        await self._ask(StoreStep.PUT, partial(self._store.put_all, items), self._writes, WRITE_S)
+
+    def _taken(self) -> int:
+        weight = _weight(self._waiting.popleft())
+        self._waiting_bytes -= weight
+        return weight
 
     def _queue(self, step: StoreStep, one: CacheItem | bytes) -> None:
         if self._waiting_bytes + _weight(one) > QUEUE_BYTES:

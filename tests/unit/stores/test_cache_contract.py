@@ -88,6 +88,20 @@ async def test_an_entry_takes_the_place_of_one_of_its_name(store: CacheStore) ->
 
 
 @on_both_loops
+async def test_several_are_put_as_one_after_the_other(store: CacheStore) -> None:
+    older, newer = item("twice", size=10), replace(item("twice"), sealed=b"newer")
+    alone = [item(str(number), tenant=str(number % 2), size=number * 100) for number in range(1, 30)]
+
+    await store.put_all([older, *alone, item("gone", ttl_s=0), newer])
+    await store.put_all([])
+
+    assert [await store.get(each.name) for each in alone] == alone
+    assert await store.get(newer.name) == newer
+    assert await store.get(name("gone")) is None
+    assert (await store.stats(None, None)).count == len(alone) + 1
+
+
+@on_both_loops
 async def test_an_entry_expires(store: CacheStore, clock: StillClock) -> None:
     await store.put(item("short", ttl_s=10))
     await store.put(item("long", ttl_s=20))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from isthmusd.stores.cache_sqlite import USED_S
-from isthmusd.stores.caching import CacheStats, Fault
+from isthmusd.stores.caching import CacheFault, CacheStats, Fault
 
 from tests.unit.stores.cache_files import MIB, answers, is_sound, kept, looked_into, opened, size_of
 from tests.unit.stores.cached import START, StillClock, item, name
@@ -60,6 +60,25 @@ async def test_the_file_never_grows_beyond_its_limit(path: Path, size: int) -> N
 
     assert size_of(path) <= limit
     assert held.size > limit * (0.15 if size == 200 else 0.5)
+
+
+@pytest.mark.parametrize("size", [200, 5_000, 300_000])
+async def test_the_file_never_grows_beyond_its_limit_when_several_are_put(path: Path, size: int) -> None:
+    limit, together = 2 * MIB, 20
+    async with opened(path, limit=limit) as store:
+        for first in range(0, 3 * limit // max(size, 1000), together):
+            await store.put_all([item(str(number), size=size) for number in range(first, first + together)])
+            assert size_of(path) <= limit
+        assert await store.get(name(str(first + together - 1))) is not None
+    assert is_sound(path)
+
+
+async def test_one_that_is_too_long_keeps_no_others_out(path: Path) -> None:
+    async with opened(path, limit=MIB) as store:
+        with pytest.raises(CacheFault) as failed:
+            await store.put_all([item("a", size=MIB), item("b")])
+        assert failed.value.kind is Fault.DROPPED
+        assert await store.get(name("b")) == item("b")
 
 
 async def test_what_has_expired_goes_first_then_what_was_used_least_recently(path: Path) -> None:
