@@ -14,15 +14,32 @@ import msgspec
 Exact = dict[str, "Exact"] | list["Exact"] | str | bool | msgspec.Raw | None
 """A JSON value whose numbers are their text."""
 
+MOST_BYTES = 8 * 1024 * 1024
+MOST_VALUES = 250_000
+"""What is longer, or may have more values, is its own form: to read it would take gigabytes, and stop a process for
+seconds, in whichever thread. The same bytes mean the same, and are what a client sends that asks again."""
+VALUE_MARKS = (b",", b"[", b"{")
+"""Before each value, but for those of members, there is one of them."""
+
 
 def canonical_object(text: bytes, without: Collection[str]) -> bytes | None:
-    """Write a JSON object in canonical form, without some of its members. None: readers may differ in what it means,
-    because a name repeats, a text is no Unicode, or it is nested too deep."""
+    """Write a JSON object in canonical form, without some of its members; give one that is too large for that as it is.
+    None: readers may differ in what it means, because a name repeats, a text is no Unicode, or it is nested too deep.
+    """
+    if is_too_large(text):
+        return text
     try:
         members = _plain_object(text)
         return _written(read_exact(text) if members is None else members, without)
     except (ValueError, RecursionError):
         return None
+
+
+def is_too_large(text: bytes) -> bool:
+    """Whether to read a JSON text would hold up everybody else."""
+    if len(text) <= MOST_VALUES:
+        return False
+    return len(text) > MOST_BYTES or sum(map(text.count, VALUE_MARKS)) > MOST_VALUES
 
 
 def read_exact(text: bytes) -> Exact:

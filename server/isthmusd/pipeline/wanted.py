@@ -96,33 +96,39 @@ async def wanted(
     """Find out under which name the answer to a call is kept; None: what the call means is not certain."""
     inbound, principal = asking.inbound, asking.call.principal
     half = registry.kept(inbound.dialect, inbound.operation)
+    scope = scope_of(principal, per_tenant=options.cache_per_tenant)
     if inbound.peeked.size <= HEAVY_BYTES:
-        canonical = half.canonical(inbound.body, inbound.peeked)
+        names = _names(asking, half, scope, vault)
     else:
         loop = asyncio.get_running_loop()
-        canonical = await loop.run_in_executor(attempts.heavy, half.canonical, inbound.body, inbound.peeked)
-    if canonical is None:
+        names = await loop.run_in_executor(attempts.heavy, _names, asking, half, scope, vault)
+    if names is None:
         return None
-    scope = scope_of(principal, per_tenant=options.cache_per_tenant)
-    key = key_of(
-        scope,
-        Asked(
-            operation=inbound.operation,
-            dialect=inbound.dialect,
-            canonical=canonical,
-            endpoint=asking.call.endpoint,
-            headers=_sent(asking),
-            plan=asking.plan,
-        ),
-    )
     return Wanted(
         asking=asking,
         policy=policy,
         kept=half,
         form=Form(stream=inbound.peeked.stream, include_usage=inbound.peeked.stream and inbound.peeked.include_usage),
-        names=vault.names(key),
+        names=names,
         lock=Lock(scope, locked_by(principal, asking.call.token, per_tenant=options.cache_per_tenant)),
     )
+
+
+def _names(asking: Asking, half: Kept, scope: str, vault: Vault) -> tuple[bytes, ...] | None:
+    """Name the answer to a call: of a long body this takes a while, however it is done."""
+    inbound = asking.inbound
+    canonical = half.canonical(inbound.body, inbound.peeked)
+    if canonical is None:
+        return None
+    asked = Asked(
+        operation=inbound.operation,
+        dialect=inbound.dialect,
+        canonical=canonical,
+        endpoint=asking.call.endpoint,
+        headers=_sent(asking),
+        plan=asking.plan,
+    )
+    return vault.names(key_of(scope, asked))
 
 
 def _sent(asking: Asking) -> travelling.Pairs:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isthmusd.framing.canonical import canonical_object, read_exact, write_exact
+from isthmusd.framing.canonical import MOST_BYTES, MOST_VALUES, canonical_object, read_exact, write_exact
 
 FORM = ("stream", "stream_options")
 NUMBERS = ("0", "-0", "0.0", "-0.0", "1", "1.0", "1e0", "1E0", "1e+0", "-1", "10", "1e1", "12345678901234567890123")
@@ -207,3 +208,26 @@ def test_numbers_of_any_length_count_to_their_last_digit(digits: int) -> None:
     assert canonical(f'{{"seed":{one}}}') == f'{{"seed":{one}}}'.encode()
     assert canonical(f'{{"seed":{other}}}') != canonical(f'{{"seed":{one}}}')
     assert canonical(f'{{"a":"\\u0041","seed":{one}}}') == f'{{"a":"A","seed":{one}}}'.encode()
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "1", "0.1", '{"a":1}', "[[[]]]", '"\\u0041"'])
+def test_a_body_of_millions_of_values_is_not_read(value: str) -> None:
+    text = '{"x":[' + ",".join([value] * (MOST_BYTES // (len(value) + 1))) + "]}"
+    began_at = time.process_time()
+
+    assert canonical(text) == text.encode()
+
+    assert time.process_time() - began_at < 0.5
+
+
+def test_a_body_of_many_megabytes_is_not_read() -> None:
+    text = '{ "x": "' + "\\n" * (MOST_BYTES // 2) + '"}'
+
+    assert canonical(text) == text.encode()
+
+
+def test_what_is_just_small_enough_is_read() -> None:
+    text = '{ "x": [' + ",".join(["1"] * (MOST_VALUES - 2)) + "]}"
+
+    assert canonical(text) == text.replace(" ", "").encode()
+    assert canonical(text.replace("[", "[1, 1,")) == text.replace("[", "[1, 1,").encode()
