@@ -10,6 +10,8 @@ from isthmusd.framing.sse import SseEvent, SseReader
 
 BLOCK_BYTES = 16_384
 """Events are kept together up to this size: to write each on its own costs more than to make it."""
+ENDS = (b"\n\n", b"\r\n\r\n")
+"""How events end, in all but name."""
 
 
 def events_of(pieces: Sequence[bytes]) -> list[SseEvent]:
@@ -27,7 +29,7 @@ def events_of(pieces: Sequence[bytes]) -> list[SseEvent]:
 
 def compacted(pieces: Sequence[bytes]) -> Iterator[bytes]:
     """Give a stream in blocks, each of which ends where an event does."""
-    if all(piece.endswith(b"\n\n") and len(piece) <= BLOCK_BYTES for piece in pieces):
+    if all(piece.endswith(ENDS) and len(piece) <= BLOCK_BYTES for piece in pieces):
         # As nearly all are: no event has to be looked for.
         return blocks(pieces)
     return blocks(event.raw for event in events_of(pieces))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -346,3 +347,16 @@ def test_an_event_longer_than_a_block_is_one_by_itself() -> None:
     event = b"data: " + b"x" * (BLOCK_BYTES + 1) + b"\n\n"
 
     assert kept("openai", Operation.CHAT).compact([DONE + event + DONE]) == (DONE, event, DONE)
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+def test_a_hundred_thousand_events_are_put_together_at_once(end: bytes) -> None:
+    pieces = [b"data: %d" % place + end for place in range(100_000)]
+    began_at = time.process_time()
+
+    blocks = kept("openai", Operation.CHAT).compact(pieces)
+
+    assert time.process_time() - began_at < 0.25
+    assert b"".join(blocks) == b"".join(pieces)
+    assert all(block.endswith(end) for block in blocks)
+    assert len(blocks) < 150
