@@ -2,7 +2,8 @@
 
 A producer calls `begin` once, `add` for each piece, then `land` or `fail` once. Each seat reads at its own pace, from
 the first piece on, whenever it came. What was read by all is held on for those who join later, up to the size of an
-entry; beyond it nobody joins any more, what all have read is let go of, and the slowest reader bounds what is held.
+entry, and of what all flights together may hold; beyond it nobody joins any more, what all have read is let go of, and
+the slowest reader bounds what is held.
 """
 
 from __future__ import annotations
@@ -24,6 +25,28 @@ SHORTEST_WAIT_S = 0.05
 TOO_SLOW = "this answer was read too slowly while others waited for it; ask again"
 
 
+HELD_ENTRIES = 32
+"""How many answers of an entry's size all flights of a worker hold together: readers choose how slow they are."""
+LEAST_HELD = 64 * 1024
+"""What a flight may hold when there is no room left: its provider waits for its readers then."""
+
+
+class Hold:
+    """Counts what all flights of a worker hold."""
+
+    __slots__ = ("_most", "held")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held = 0
+        """Bytes."""
+
+    @property
+    def is_full(self) -> bool:
+        """No flight may hold more than it needs to go on."""
+        return self.held > self._most
+
+
 class LostOnTheWay(Exception):
     """Whoever produced the answer is gone: those who were told nothing of it yet ask again."""
 
@@ -31,14 +54,14 @@ class LostOnTheWay(Exception):
 class Flight:
     """Used from one loop. `closed` is called once, when nobody may join any more."""
 
-    def __init__(self, most_held: int, closed: Callable[[], None]) -> None:
+    def __init__(self, most_held: int, closed: Callable[[], None], hold: Hold) -> None:
         self.head: HeadPart | None = None
         self.landed = False
         self.failure: BaseException | None = None
         self.told = False
         """The last piece tells the failure."""
         self.overflowed = False
-        """It is longer than an entry: it will not be kept."""
+        """It is longer than an entry, or than there is room for: it will not be kept."""
         self.usage: Usage | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.ttl_s = 0
@@ -49,6 +72,7 @@ class Flight:
         """Pieces before the held ones."""
         self._size = 0
         self._most = most_held
+        self._hold = hold
         self._closed = closed
         self._seats: list[Seat] = []
         self._room: asyncio.Future[None] | None = None
@@ -83,8 +107,10 @@ class Flight:
         """Give the next piece."""
         self.pieces.append(data)
         self._size += len(data)
-        if self._size > self._most and not self.overflowed:
+        self._hold.held += len(data)
+        if not self.overflowed and (self._size > self._most or (self._hold.is_full and self._size > LEAST_HELD)):
             self.overflowed = True
+            self._most = LEAST_HELD if self._hold.is_full else self._most
             self.close()
         self._wake()
 
@@ -142,6 +168,8 @@ class Flight:
             task.cancel()
             # What was sent to providers is in the record of the call that leaves: its account is complete only then.
             await asyncio.wait((task,))
+        if not self._seats:
+            self._release(self._size)
 
     def owed(self, seat: Seat) -> tuple[Attempt, ...]:
         """Show what was sent to providers to the one seat that accounts for it."""
@@ -160,8 +188,10 @@ class Flight:
 
     def moved(self) -> None:
         """Somebody has read on, or left."""
-        if self.overflows and self._trimmed() <= self._most and self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        # To look at all readers for each of them, whenever one reads, would cost more than all reading.
+        room = self._room
+        if room is not None and not room.done() and self.overflows and self._trimmed() <= self._most:
+            room.set_result(None)
 
     def _wake(self) -> None:
         for seat in self._seats:
@@ -172,10 +202,14 @@ class Flight:
         first = min((seat.place for seat in self._seats if seat.reads), default=self.end)
         count = first - self._gone
         if count > 0:
-            self._size -= sum(len(piece) for piece in self.pieces[:count])
+            self._release(sum(len(piece) for piece in self.pieces[:count]))
             del self.pieces[:count]
             self._gone = first
         return self._size
+
+    def _release(self, size: int) -> None:
+        self._size -= size
+        self._hold.held -= size
 
 
 class Seat:

@@ -21,7 +21,7 @@ from isthmusd.core.vault import Vault
 from isthmusd.dialects import registry
 from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form
 from isthmusd.pipeline.attempts import DEADLINE, HEAVY_BYTES, Attempts
-from isthmusd.pipeline.flight import PATIENCE_S, PEER_PATIENCE_S, Flight, LostOnTheWay, Seat
+from isthmusd.pipeline.flight import HELD_ENTRIES, PATIENCE_S, PEER_PATIENCE_S, Flight, Hold, LostOnTheWay, Seat
 from isthmusd.pipeline.headers import Pairs
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, FlightWatch, Peers, ReplyCache
@@ -63,6 +63,7 @@ class Flights:
         self._producer = None if caching is None else _producer(attempts, options, clock, caching)
         self._flights: dict[tuple[bytes, bool, bool], Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hold = Hold(HELD_ENTRIES * options.cache_entry_bytes)
 
     def join(self, asking: Asking) -> AbstractAsyncContextManager[Reply]:
         """Give the answer to a call; leaving the context lets go of it."""
@@ -91,7 +92,7 @@ class Flights:
         flight = self._flights.get(place)
         begins = flight is None
         if flight is None:
-            flight = Flight(self._options.cache_entry_bytes, lambda: self._forget(place, flight))
+            flight = Flight(self._options.cache_entry_bytes, lambda: self._forget(place, flight), self._hold)
             self._flights[place] = flight
         seat = flight.sit(PEER_PATIENCE_S if here else PATIENCE_S)
         if want.policy.writes and not flight.ttl_s:
@@ -251,7 +252,8 @@ class Joining:
         except TimeoutError:
             raise TimedOut(DEADLINE) from None
         try:
-            pieces = await self._in_form(want, part.head, flight.pieces, flight.usage)
+            # A copy: readers of one that was too long let go of its pieces, as soon as they have them.
+            pieces = await self._in_form(want, part.head, tuple(flight.pieces), flight.usage)
         except (Garbled, UnsupportedFeature):
             raise (Alone if part.fresh else Unfit) from None
         self._note(want, part, status)

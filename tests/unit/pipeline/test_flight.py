@@ -5,6 +5,7 @@ let go of.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ import pytest
 from isthmusd.core.errors import Interrupted
 from isthmusd.core.reply import Stream
 from isthmusd.core.request import Outbound
-from isthmusd.pipeline.flight import PATIENCE_S, Flight, Seat
+from isthmusd.pipeline.flight import LEAST_HELD, PATIENCE_S, Flight, Hold, Seat
 from isthmusd.pipeline.run import run
 
 from tests.unit.pipeline.caching import CacheParts
@@ -46,7 +47,7 @@ async def read(seat: Seat, pause_s: float = 0.0, first_s: float = 0.0) -> bytes:
 
 
 def flight_of() -> Flight:
-    return Flight(MOST, lambda: None)
+    return Flight(MOST, lambda: None, Hold(COUNT))
 
 
 ALL = bytes(range(COUNT))
@@ -100,7 +101,7 @@ def test_a_slow_reader_alone_bounds_what_is_held() -> None:
 
 def test_nobody_holds_up_an_answer_that_is_no_longer_than_an_entry() -> None:
     async def scene() -> float:
-        flight = Flight(COUNT, lambda: None)
+        flight = Flight(COUNT, lambda: None, Hold(COUNT))
         flight.sit()
         return await produce(flight)
 
@@ -142,3 +143,60 @@ def test_what_was_sent_is_accounted_for_once_however_slowly_the_connection_close
     play(scene())
 
     assert sorted(len(record.attempts) for record in built.journal.records) == [0, 1]
+
+
+def test_flights_that_nobody_reads_hold_no_more_together_than_there_is_room_for() -> None:
+    piece, entry, most = bytes(LEAST_HELD // 2), 100 * LEAST_HELD, 20 * LEAST_HELD
+
+    async def fill(flight: Flight) -> None:
+        for _ in range(100):
+            flight.add(piece)
+            await flight.room()
+        flight.land()
+
+    async def scene() -> None:
+        hold = Hold(most)
+        flights = [Flight(entry, lambda: None, hold) for _ in range(10)]
+        seats = [flight.sit() for flight in flights]
+        tasks = [asyncio.create_task(fill(flight)) for flight in flights]
+        await asyncio.sleep(10.0)
+
+        assert hold.held <= most + len(flights) * 2 * LEAST_HELD
+        assert not any(flight.over for flight in flights)
+
+        got = await asyncio.gather(*(read(seat) for seat in seats))
+        await asyncio.gather(*tasks)
+        assert {len(data) for data in got} == {100 * len(piece)}
+        assert all(flight.landed for flight in flights)
+        for seat in seats:
+            await seat.leave()
+            await seat.leave()
+        assert hold.held == 0
+
+    play(scene())
+
+
+def test_a_flight_that_is_given_up_makes_room_for_others() -> None:
+    async def scene() -> int:
+        hold = Hold(COUNT)
+        flight = Flight(COUNT, lambda: None, hold)
+        seat = flight.sit()
+        flight.task = asyncio.create_task(produce(flight, every_s=1.0))
+        await asyncio.sleep(3.5)
+        assert hold.held == 4
+        await seat.leave()
+        return hold.held
+
+    assert play(scene()) == 0
+
+
+def test_what_a_piece_costs_grows_no_faster_than_its_readers() -> None:
+    async def scene() -> float:
+        flight = flight_of()
+        readers = [asyncio.create_task(read(flight.sit())) for _ in range(1500)]
+        began_at = time.process_time()
+        await produce(flight)
+        assert set(await asyncio.gather(*readers)) == {ALL}
+        return time.process_time() - began_at
+
+    assert play(scene()) < 5.0

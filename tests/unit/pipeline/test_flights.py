@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -329,3 +331,34 @@ def test_keep_alives_reach_those_who_wait_and_are_not_kept() -> None:
 
     assert b"keep-alive" in first.body
     assert second.body == STREAM
+
+
+def test_a_slow_reader_takes_no_piece_from_who_waits_for_the_whole() -> None:
+    """The last piece makes it too long to be held: it is complete all the same, while others still read it."""
+    texts = [letter * 30_000 for letter in "abc"]
+    chunks = [event({"role": "assistant", "content": text}) for text in texts]
+    world = World(events(*chunks, STOP, DONE, opening=(1.0,)), cache_entry_bytes=sum(map(len, (*chunks, STOP))))
+    busy, heavy = threading.Event(), world.gateway.flights._attempts.heavy
+
+    async def reads_slowly() -> bytes:
+        body = chat_request(temperature=0, stream=True)
+        got = b""
+        async with run(world.gateway, arrival_of({}, body=body)) as reply:
+            assert isinstance(reply, Stream)
+            async for piece in reply.pieces:
+                got += piece
+                await asyncio.sleep(0.1)
+                if got == b"".join(chunks[:2]):
+                    busy.set()
+        return got
+
+    async def scene() -> tuple[bytes, Got]:
+        blocked = asyncio.get_running_loop().run_in_executor(heavy, busy.wait, 10)
+        got, whole, _ = await asyncio.gather(reads_slowly(), world.ask(), blocked)
+        return got, whole
+
+    got, answer = asyncio.run(scene())
+
+    assert world.sent == 1
+    assert got == b"".join(chunks) + STOP + DONE
+    assert json.loads(answer.body)["choices"][0]["message"]["content"] == "".join(texts)
