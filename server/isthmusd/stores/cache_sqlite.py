@@ -41,6 +41,8 @@ FIND = (
     "SELECT e.tenant, e.model, e.stored_at, e.expires_at, e.used_at, s.sealed FROM entries_1 AS e"
     " JOIN sealed_1 AS s USING (number) WHERE e.name = ? AND e.expires_at > ?"
 )
+ROW = (str, str, float, float, float, bytes)
+"""What it gives. Its columns take anything that somebody else puts there."""
 DELETE_EXPIRED = (
     "DELETE FROM entries_1 WHERE number IN (SELECT number FROM entries_1 WHERE expires_at <= ?"
     " ORDER BY expires_at LIMIT ?)"
@@ -122,6 +124,8 @@ class SqliteCache:
             row = connection.execute(FIND, (name, now)).fetchone()
         if row is None:
             return None
+        if tuple(map(type, row)) != ROW:
+            raise CacheFault(Fault.CORRUPT, "this is no entry")
         tenant, model, stored_at, expires_at, used_at, sealed = row
         if now - used_at >= USED_S and len(self._used) < USED_COUNT:
             self._used[name] = now

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from isthmusd.stores.caching import Fault
 
-from tests.unit.stores.cache_files import MIB, answers, is_sound, locking, opened, size_of
+from tests.unit.stores.cache_files import MIB, answers, is_sound, locking, looked_into, opened, size_of
 from tests.unit.stores.cached import item, name
 
 SCRIBBLED = b"\xa5" * 4096
@@ -230,3 +230,30 @@ async def test_a_file_full_of_what_is_not_ours_to_delete_is_full(path: Path) -> 
 
     async with opened(path, limit=MIB) as store:
         assert await answers(store.put(item("b"))) is Fault.FULL
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("entries_1", "expires_at", "abc"),
+        ("entries_1", "stored_at", b"abc"),
+        ("entries_1", "used_at", "abc"),
+        ("entries_1", "tenant", b"acme"),
+        ("entries_1", "model", b"m"),
+        ("sealed_1", "sealed", "text"),
+        ("sealed_1", "sealed", 5),
+        ("sealed_1", "sealed", 1.5),
+    ],
+)
+async def test_an_entry_of_other_types_is_none_and_gives_way_to_the_next(
+    path: Path, table: str, column: str, value: object
+) -> None:
+    async with opened(path) as store:
+        await store.put(item("a"))
+    with looked_into(path) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+
+    async with opened(path) as store:
+        assert await answers(store.get(name("a"))) is Fault.CORRUPT
+        await store.put(item("a"))
+        assert await store.get(name("a")) == item("a")
