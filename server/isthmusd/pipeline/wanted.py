@@ -19,6 +19,9 @@ from isthmusd.pipeline.attempts import HEAVY_BYTES, Attempts
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.record import Draft
 
+SKEW_S = 300.0
+"""How much later than here it may be on another node. What is of a later time was stored while a clock went wrong: it
+would be served for as long as that took, and never be too old."""
 ONCE = frozenset({"idempotency-key"})
 """Headers that go to the provider and differ from call to call."""
 
@@ -65,7 +68,7 @@ class Wanted:
 
     def alive(self, entry: Entry, now: float) -> bool:
         """Whether a kept answer may serve this call now."""
-        return entry.expires_at > now and self.takes(entry.head, now)
+        return entry.head.stored_at - SKEW_S <= now < entry.expires_at and self.takes(entry.head, now)
 
     def for_peer(self) -> PeerAsking:
         """Give what another worker must be told to answer it."""
