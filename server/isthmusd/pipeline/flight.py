@@ -162,14 +162,17 @@ class Flight:
         if seat in self._seats:
             self._seats.remove(seat)
         self.moved()
+        if self._seats:
+            return
+        # Whatever still comes counts no more.
+        self._hold.held -= self._size
+        self._hold = Hold(0)
         task = self.task
-        if not self._seats and task is not None and not task.done():
+        if task is not None and not task.done():
             self.close()
             task.cancel()
             # What was sent to providers is in the record of the call that leaves: its account is complete only then.
             await asyncio.wait((task,))
-        if not self._seats:
-            self._release(self._size)
 
     def owed(self, seat: Seat) -> tuple[Attempt, ...]:
         """Show what was sent to providers to the one seat that accounts for it."""
@@ -202,14 +205,12 @@ class Flight:
         first = min((seat.place for seat in self._seats if seat.reads), default=self.end)
         count = first - self._gone
         if count > 0:
-            self._release(sum(len(piece) for piece in self.pieces[:count]))
+            freed = sum(len(piece) for piece in self.pieces[:count])
+            self._size -= freed
+            self._hold.held -= freed
             del self.pieces[:count]
             self._gone = first
         return self._size
-
-    def _release(self, size: int) -> None:
-        self._size -= size
-        self._hold.held -= size
 
 
 class Seat:

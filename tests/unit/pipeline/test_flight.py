@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from isthmusd.core.errors import Interrupted
@@ -176,18 +176,30 @@ def test_flights_that_nobody_reads_hold_no_more_together_than_there_is_room_for(
     play(scene())
 
 
-def test_a_flight_that_is_given_up_makes_room_for_others() -> None:
-    async def scene() -> int:
+def test_a_flight_that_is_given_up_makes_room_for_others_at_once() -> None:
+    """Also where whoever leaves it is cancelled while it ends, and it goes on for a while."""
+
+    async def scene() -> list[int]:
         hold = Hold(COUNT)
         flight = Flight(COUNT, lambda: None, hold)
         seat = flight.sit()
-        flight.task = asyncio.create_task(produce(flight, every_s=1.0))
-        await asyncio.sleep(3.5)
-        assert hold.held == 4
-        await seat.leave()
-        return hold.held
 
-    assert play(scene()) == 0
+        async def stubborn() -> None:
+            with suppress(asyncio.CancelledError):
+                await produce(flight, every_s=1.0)
+            await produce(flight, every_s=0.1)
+
+        flight.task = asyncio.create_task(stubborn())
+        await asyncio.sleep(3.5)
+        held = [hold.held]
+        leaving = asyncio.create_task(seat.leave())
+        await asyncio.sleep(1.0)
+        leaving.cancel()
+        await asyncio.wait((leaving, flight.task))
+        await seat.leave()
+        return [*held, hold.held]
+
+    assert play(scene()) == [4, 0]
 
 
 def test_what_a_piece_costs_grows_no_faster_than_its_readers() -> None:
