@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import io
 import itertools
 import json
@@ -183,6 +184,8 @@ def scopes(robbed: Robbed) -> list[str]:
     """All that a thief can guess, who knows everybody by name."""
     ids = {key.id for key in robbed.keys.values()}
     known = {record["key_id"] for record in records(robbed)} | ids | {"anonymous"}
+    # A provider's key is named by its digest: who has the key, can name it.
+    known |= {hashlib.sha256(token.encode()).hexdigest() for token in robbed.tokens.values() if token}
     tenants = {record["tenant"] for record in records(robbed)} | {"acme", "globex"}
     credentials = [scope(*each) for each in itertools.product(METHODS, tenants, known)]
     return [*credentials, *(json.dumps(["tenant", tenant], separators=(",", ":")) for tenant in tenants), ""]

@@ -18,7 +18,7 @@ ROUNDS = 24
 """Calls that would reach each of some workers."""
 
 
-@pytest.fixture(scope="module", params=[1], ids=["one worker"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with running_pair(request.param) as running:
         yield running

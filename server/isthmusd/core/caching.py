@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from isthmusd.core.call import AuthMethod, CacheMode, CacheWish, Principal
+from isthmusd.core.remembered import fingerprint
 from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.routing import Plan
 
@@ -127,13 +128,16 @@ def _age(value: str) -> int:
 def scope_of(principal: Principal, *, per_tenant: bool) -> str:
     """Name who shares answers: the callers with one credential or, where that is wanted, of one tenant.
 
-    Callers whom no tenant stands for share with nobody: that somebody has a
-    key of a provider makes him nobody's colleague.
+    Callers whom no tenant stands for share with nobody: that somebody has a key of a provider makes him nobody's
+    colleague. Such a key is named by its digest, which no store sees: its `key_id` is another one after a rotation.
     """
     if per_tenant and principal.owner is not None:
         parts = ("tenant", principal.tenant)
     else:
-        parts = ("credential", principal.tenant, principal.method.value, principal.key_id)
+        key, own = principal.key_id, principal.provider_key
+        if principal.method is AuthMethod.PROVIDER_KEY and own is not None:
+            key = fingerprint(own).hex()
+        parts = ("credential", principal.tenant, principal.method.value, key)
     return msgspec.json.encode(parts).decode()
 
 

@@ -5,14 +5,13 @@ the business of `dialects/openai/credentials.py` and `rpc/credential.py`; whom a
 
 from __future__ import annotations
 
-import base64
 import math
 from dataclasses import dataclass, field
 
 from isthmusd.core.call import Principal
 from isthmusd.core.errors import CredentialExpired, InvalidRequest, PermissionDenied
 from isthmusd.core.tenants import Grants, Issuer, TemporaryCredential
-from isthmusd.core.tokens import Claims
+from isthmusd.core.tokens import Claims, to_base64url
 
 DEFAULT_TTL_S = 600
 MAX_TTL_S = 86_400
@@ -103,10 +102,13 @@ def credential_of(wish: CredentialWish, principal: Principal, *, name: str, now:
     )
 
 
-def claims_of(credential: TemporaryCredential, *, gateway: str, secret: bytes | None, stored: bool = False) -> Claims:
+def claims_of(
+    credential: TemporaryCredential, *, gateway: str, salt: bytes, secret: bytes | None, stored: bool = False
+) -> Claims:
     """Give what the token says; `secret` opens the custody of a caller's provider key and is nowhere else.
 
-    `stored`: its issuer is an identity that the store put to the tenant.
+    `salt` is stored nowhere either: without it, whoever has the master secret and the store could make the token again,
+    and read what is kept for it. `stored`: its issuer is an identity that the store put to the tenant.
     """
     told: dict[str, str | int | None] = {
         "iss": gateway,
@@ -117,7 +119,8 @@ def claims_of(credential: TemporaryCredential, *, gateway: str, secret: bytes | 
         "exp": math.floor(credential.expires_at),
         "model": credential.model,
         "project": credential.project,
-        "secret": None if secret is None else base64.urlsafe_b64encode(secret).rstrip(b"=").decode(),
+        "salt": to_base64url(salt),
+        "secret": None if secret is None else to_base64url(secret),
         "stored": stored or None,
     }
     return {name: value for name, value in told.items() if value is not None}

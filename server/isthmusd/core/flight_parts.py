@@ -94,7 +94,7 @@ def failure_of(error: GatewayError) -> Failure:
     """Write an error down."""
     spoken = error.speaker if isinstance(error, Exhausted) else error
     return Failure(
-        kind=type(spoken).__name__,
+        kind=next(each.__name__ for each in type(spoken).__mro__ if each.__name__ in KINDS),
         message=error.message,
         type=error.type,
         code=error.code,
@@ -106,14 +106,12 @@ def failure_of(error: GatewayError) -> Failure:
     )
 
 
-def _kinds(kind: type[GatewayError]) -> dict[str, type[GatewayError]]:
-    found = {kind.__name__: kind}
-    for each in kind.__subclasses__():
-        found |= _kinds(each)
-    return found
-
-
-KINDS = {name: kind for name, kind in _kinds(errors.GatewayError).items() if kind is not Exhausted}
+KINDS: dict[str, type[GatewayError]] = {
+    name: each
+    for name, each in vars(errors).items()
+    if isinstance(each, type) and issubclass(each, GatewayError) and each is not Exhausted
+}
+"""Of the tree itself: what is derived from it elsewhere is told as what it is derived from."""
 
 
 def error_of(failure: Failure) -> GatewayError:

@@ -24,6 +24,8 @@ KEY_PREFIX = issuers.KEY_PREFIX
 KEY_TYPE = "isk+jwt"
 CREDENTIAL_TYPE = "tmp+jwt"
 ALGORITHM = "EdDSA"
+SALT_BYTES = 16
+"""Of chance in each of our own tokens: signatures of Ed25519 are always the same, and all other claims are stored."""
 MAX_BYTES = 16 * 1024
 LEEWAY_S = 30.0
 """How far the clocks of two machines may be apart."""
@@ -131,6 +133,11 @@ def verified_claims(token: str, public: Any, algorithm: str) -> Claims:
 def from_base64url(text: str) -> bytes:
     """Read base64url without padding, as tokens have it. Raises ValueError."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def to_base64url(data: bytes) -> str:
+    """Write base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def unknown_key(why: str | None = None) -> Unauthenticated:

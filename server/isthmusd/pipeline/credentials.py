@@ -24,7 +24,7 @@ from isthmusd.core.errors import InvalidRequest, NotFound
 from isthmusd.core.keyring import NONCE_BYTES, seal_apart
 from isthmusd.core.request import Arrival
 from isthmusd.core.tenants import TemporaryCredential
-from isthmusd.core.tokens import CREDENTIAL_TYPE, mint
+from isthmusd.core.tokens import CREDENTIAL_TYPE, SALT_BYTES, mint
 from isthmusd.pipeline.bodies import check_body
 from isthmusd.pipeline.record import Draft, recording
 from isthmusd.pipeline.run import Gateway
@@ -117,7 +117,8 @@ def _issued(gateway: Gateway, principal: Principal, wish: CredentialWish) -> Iss
             principal.provider_key.encode(), secret=secret, nonce=clock.random_bytes(NONCE_BYTES), owner=credential.id
         )
         credential = replace(credential, custody=custody)
-    claims = claims_of(credential, gateway=means.issuer, secret=secret, stored=principal.stored)
+    salt = clock.random_bytes(SALT_BYTES)
+    claims = claims_of(credential, gateway=means.issuer, salt=salt, secret=secret, stored=principal.stored)
     return Issued(credential=credential, token=mint(means.keyring.signer, CREDENTIAL_TYPE, claims))
 
 

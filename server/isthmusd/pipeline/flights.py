@@ -132,6 +132,11 @@ class Flights:
             return True  # the flight tells it
         return part.fresh or want.takes(part.head, self._clock.now())
 
+    def renewed(self, name: bytes, stored_at: float) -> None:
+        """Take note that another worker has a newer answer."""
+        if self._caching is not None:
+            self._caching.cache.renewed(name, stored_at)
+
     async def aclose(self) -> None:
         """End all flights."""
         tasks = set(self._tasks)

@@ -169,8 +169,12 @@ class ReplyCache(Protocol):
         """Keep an answer: in memory at once, elsewhere soon."""
         ...
 
+    def renewed(self, name: bytes, stored_at: float) -> None:
+        """Take note that what was stored under a name before this time is out of date."""
+        ...
+
     def refuse(self, name: bytes, why: str) -> None:
-        """Count and remove an entry that cannot be read: `sealed` or `unreadable`."""
+        """Count and forget an entry that cannot be read: `sealed` or `unreadable`."""
         ...
 
 
@@ -194,6 +198,11 @@ class Peers(Protocol):
     def join(self, peer: str, asking: PeerAsking) -> AbstractAsyncContextManager[AsyncIterator[FlightPart]]:
         """Ask a peer for an answer; leaving the context lets go of it. Raises PeerLost if the peer is not there or goes
         away, and what the peer raised."""
+        ...
+
+    async def renew(self, name: bytes, stored_at: float) -> None:
+        """Tell all others that what they remember of an answer is out of date. Those that do not hear it in a moment
+        are left out."""
         ...
 
 

@@ -124,6 +124,7 @@ class Producer:
             case Whole():
                 flight.begin(HeadPart(head=self._head(reply, Form(stream=False)), fresh=True, joined=False))
                 flight.add(wanted.kept.freeze(reply.body))
+                await self._tell_others(flight, wanted, log)
                 self._land(flight, wanted, log)
             case Stream():
                 flight.begin(HeadPart(head=self._head(reply, wanted.form), fresh=True, joined=False))
@@ -136,14 +137,23 @@ class Producer:
             if piece is keep_alive:
                 flight.breathe()
                 continue
-            flight.add(wanted.kept.freeze(piece))
             if log.settled:
                 # The last one: it leaves together with the news that it is. What follows only closes the connection.
+                await self._tell_others(flight, wanted, log)
+                flight.add(wanted.kept.freeze(piece))
                 self._land(flight, wanted, log)
             else:
+                flight.add(wanted.kept.freeze(piece))
                 await flight.room()
         if not flight.over:
             self._land(flight, wanted, log)
+
+    async def _tell_others(self, flight: Flight, wanted: Wanted, log: Draft) -> None:
+        """Say that there is a newer answer than the others remember, before those who asked for it have it."""
+        policy = wanted.policy
+        replaces = not policy.reads or policy.max_age_s is not None
+        if replaces and flight.ttl_s and log.error is None:
+            await self.peers.renew(wanted.names[0], self.clock.now())
 
     def _head(self, reply: Reply, form: Form) -> Head:
         return Head(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import grpc
 import grpc.aio
 from isthmus.v1 import flights_pb2
-from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse
+from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse, RenewRequest, RenewResponse
 
 from isthmusd.core.authorisation import Listener
 from isthmusd.core.errors import Bug, GatewayError
@@ -56,6 +56,12 @@ class FlightsServicer:
             await context.write(JoinResponse(landing=written(end)))
         except LostOnTheWay:
             await context.abort(grpc.StatusCode.ABORTED, LOST)
+
+    async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:
+        """Take note of a newer answer."""
+        del context
+        self._gateway.flights.renewed(request.name, request.stored_at)
+        return RenewResponse()
 
 
 class PeerServer:

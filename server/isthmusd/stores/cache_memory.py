@@ -90,10 +90,6 @@ class MemoryCache:
         for item in items:
             self.keep(item)
 
-    async def remove(self, name: bytes) -> None:
-        """As `drop`."""
-        self.drop(name)
-
     async def clear(self, tenant: str | None, model: str | None) -> int:
         """As `forget`, and leave a note of it."""
         self._clear_count += 1

@@ -96,10 +96,6 @@ class SqliteCache:
         """Keep several in one transaction, which writes the pages of the indexes once."""
         await self._writers.run(lambda: self._put_all(items))
 
-    async def remove(self, name: bytes) -> None:
-        """Remove an entry, if it is there."""
-        await self._writers.run(lambda: self._remove(name))
-
     async def clear(self, tenant: str | None, model: str | None) -> int:
         """Remove entries in small steps; the note of it comes first."""
         return await self._writers.run(lambda: self._clear(tenant, model))
@@ -218,10 +214,6 @@ class SqliteCache:
                 "UPDATE entries_1 SET used_at = ? WHERE name = ?", [(at, name) for name, at in used.items()]
             )
             connection.execute("COMMIT")
-
-    def _remove(self, name: bytes) -> None:
-        with self._writing.used() as connection:
-            connection.execute("DELETE FROM entries_1 WHERE name = ?", (name,))
 
     def _clear(self, tenant: str | None, model: str | None) -> int:
         now, count, last = self._now(), 0, 0

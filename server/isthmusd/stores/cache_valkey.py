@@ -93,7 +93,7 @@ class ValkeyCache:
             item = None if value is None else _read(name, value)
         except CacheFault as fault:
             if fault.kind is Fault.CORRUPT:
-                await self.remove(name)
+                await self._ask(lambda client: client.unlink(key))
             raise
         return item if item is not None and item.expires_at > self._now() else None
 
@@ -107,10 +107,6 @@ class ValkeyCache:
         """Keep several, one after the other: in a cluster they are on different servers."""
         for item in items:
             await self.put(item)
-
-    async def remove(self, name: bytes) -> None:
-        """Remove an entry, if it is there."""
-        await self._ask(lambda client: client.unlink(_key(name)))
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
         """Remove entries, all of them looked at; the note of it comes first."""

@@ -43,7 +43,6 @@ class StoreStep(StrEnum):
 
     GET = "get"
     PUT = "put"
-    REMOVE = "remove"
     NEWS = "news"
     """What was cleared by hand."""
 
@@ -103,8 +102,6 @@ class CacheStore(Protocol):
     async def put_all(self, items: Sequence[CacheItem]) -> None:
         """Keep several: for some stores that is hardly more than one."""
         ...
-
-    async def remove(self, name: bytes) -> None: ...
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
         """Remove the entries of a tenant, of a model, of both, or all, and leave a note of it; tells how many."""

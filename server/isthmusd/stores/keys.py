@@ -12,7 +12,7 @@ from isthmusd.core.administration import IssuedKey, KeyWish
 from isthmusd.core.errors import InvalidRequest, NotFound
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import GatewayKey
-from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, mint
+from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, SALT_BYTES, mint, to_base64url
 from isthmusd.stores.changes import announce
 from isthmusd.stores.database import Database
 from isthmusd.stores.news import ChangeKind
@@ -111,6 +111,8 @@ class Keys:
             "jti": key.id,
             "tenant": key.tenant,
             "iat": int(key.created_at),
+            # Stored nowhere: without it, whoever has the master secret and this store could make the key again.
+            "salt": to_base64url(secrets.token_bytes(SALT_BYTES)),
         }
         if key.expires_at is not None:
             claims["exp"] = int(key.expires_at)

@@ -104,7 +104,7 @@ class PatientCache:
         # Of its own: that a question may take longer tells nothing of whether lookups are quick enough.
         self._news = Rest()
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._waiting: deque[CacheItem | bytes] = deque()
+        self._waiting: deque[CacheItem] = deque()
         self._waiting_bytes = 0
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -127,11 +127,13 @@ class PatientCache:
 
     def put(self, item: CacheItem) -> None:
         """Have an entry written soon, unless too much waits."""
-        self._queue(StoreStep.PUT, item)
-
-    def remove(self, name: bytes) -> None:
-        """Have an entry removed soon, unless too much waits."""
-        self._queue(StoreStep.REMOVE, name)
+        if self._waiting_bytes + _weight(item) > QUEUE_BYTES:
+            self._watch.store_failed(StoreStep.PUT, Fault.DROPPED)
+            return
+        self._waiting.append(item)
+        self._waiting_bytes += _weight(item)
+        self._idle.clear()
+        self._awake.set()
 
     async def news(self, mark: str | None) -> tuple[list[Cleared], str] | None:
         """Ask what was cleared; None if the store does not say."""
@@ -141,9 +143,8 @@ class PatientCache:
 
     def forget(self, note: Cleared) -> None:
         """Do not write what waits to be written and was cleared by now."""
-        kept = [one for one in self._waiting if not isinstance(one, CacheItem) or not note.covers(one)]
-        self._waiting = deque(kept)
-        self._waiting_bytes = sum(_weight(one) for one in kept)
+        self._waiting = deque(item for item in self._waiting if not note.covers(item))
+        self._waiting_bytes = sum(map(_weight, self._waiting))
 
     async def write(self) -> None:
         """Take what waits to the store, for as long as this runs."""
@@ -176,35 +177,15 @@ class PatientCache:
         await asyncio.gather(closing, return_exceptions=True)
 
     async def _write_next(self) -> None:
-        """Write what waits the longest: entries together, as far as nothing is removed between them."""
+        """Write what waits the longest, together with what came soon after it."""
         items: list[CacheItem] = []
         size = 0
         while self._waiting and len(items) < TOGETHER and size < TOGETHER_BYTES:
-            match self._waiting[0]:
-                case CacheItem() as item:
-                    items.append(item)
-                    size += self._taken()
-                case name if not items:
-                    self._taken()
-                    await self._ask(StoreStep.REMOVE, partial(self._store.remove, name), self._writes, WRITE_S)
-                    return
-                case _:
-                    break
+            item = self._waiting.popleft()
+            items.append(item)
+            size += _weight(item)
+        self._waiting_bytes -= size
         await self._ask(StoreStep.PUT, partial(self._store.put_all, items), self._writes, WRITE_S)
-
-    def _taken(self) -> int:
-        weight = _weight(self._waiting.popleft())
-        self._waiting_bytes -= weight
-        return weight
-
-    def _queue(self, step: StoreStep, one: CacheItem | bytes) -> None:
-        if self._waiting_bytes + _weight(one) > QUEUE_BYTES:
-            self._watch.store_failed(step, Fault.DROPPED)
-            return
-        self._waiting.append(one)
-        self._waiting_bytes += _weight(one)
-        self._idle.clear()
-        self._awake.set()
 
     async def _ask(
         self,
@@ -297,9 +278,5 @@ def _fault(error: BaseException) -> CacheFault:
             return CacheFault(Fault.BROKEN, " at ".join((type(error).__name__, *places)))
 
 
-def _weight(one: CacheItem | bytes) -> int:
-    match one:
-        case CacheItem():
-            return OVERHEAD + len(one.sealed)
-        case _:
-            return OVERHEAD
+def _weight(item: CacheItem) -> int:
+    return OVERHEAD + len(item.sealed)

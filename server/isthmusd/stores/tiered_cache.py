@@ -5,8 +5,10 @@ harming calls is `patient_cache.py`'s.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +26,10 @@ SURE_S = 2.0
 STALE_S = 1800.0
 """As who did not ask for so long: stores keep notes for an hour at least."""
 NOTES = 64
+RENEWED = 4096
+"""Names of which it is remembered that there is something newer: what waits to be written is less."""
+TRUST_S = 60.0
+"""How long memory serves what is in a store that other nodes share: they do not say what they asked for anew."""
 
 
 def open_cache(options: CacheOptions, clock: CacheClock, watch: CacheWatch) -> TieredCache:
@@ -31,7 +37,8 @@ def open_cache(options: CacheOptions, clock: CacheClock, watch: CacheWatch) -> T
     memory = MemoryCache(options.memory_bytes, clock.now) if options.memory_bytes else None
     store = open_store(options, clock)
     patient = None if store is None else PatientCache(store, options.timeout_s, clock, watch)
-    return TieredCache(memory, patient, watch, clock.now)
+    trust_s = math.inf if options.url is None else TRUST_S
+    return TieredCache(memory, patient, watch, clock.now, trust_s=trust_s)
 
 
 def open_store(options: CacheOptions, clock: CacheClock) -> CacheStore | None:
@@ -47,7 +54,13 @@ class TieredCache:
     """Satisfies ReplyCache. Enter it on the loop that uses it; leaving it writes what waits, for a while."""
 
     def __init__(
-        self, memory: MemoryCache | None, store: PatientCache | None, watch: CacheWatch, now: Callable[[], float]
+        self,
+        memory: MemoryCache | None,
+        store: PatientCache | None,
+        watch: CacheWatch,
+        now: Callable[[], float],
+        *,
+        trust_s: float = math.inf,
     ) -> None:
         self._memory = memory
         self._store = store
@@ -59,6 +72,8 @@ class TieredCache:
         self._heard_at = 0.0
         self._is_used = False
         self._shown = (0, 0)
+        self._trust_s = trust_s
+        self._renewed: OrderedDict[bytes, float] = OrderedDict()
 
     async def __aenter__(self) -> Self:
         if self._store is not None:
@@ -95,10 +110,9 @@ class TieredCache:
             return sealed
         self._is_used = True
         item = await self._store.get(name)
-        if item is None or self._was_cleared(item):
+        if item is None or self._was_cleared(item) or item.stored_at < self._renewed.get(name, 0.0):
             return None
-        if self._memory is not None:
-            self._memory.keep(item)
+        self._remember(item)
         return item.sealed
 
     def put(self, item: CacheItem) -> None:
@@ -106,18 +120,31 @@ class TieredCache:
         if self._was_cleared(item):
             return
         self._is_used = True
-        if self._memory is not None:
-            self._memory.keep(item)
+        self._remember(item)
         if self._store is not None:
             self._store.put(item)
 
+    def renewed(self, name: bytes, stored_at: float) -> None:
+        """Take note that what was stored under a name before this time is out of date: in memory, and in the store
+        until the newer one is written there."""
+        self._renewed[name] = stored_at
+        self._renewed.move_to_end(name)
+        if len(self._renewed) > RENEWED:
+            self._renewed.popitem(last=False)
+        if self._memory is not None:
+            self._memory.drop(name)
+
     def refuse(self, name: bytes, why: str) -> None:
-        """Count and remove an entry that cannot be read: `sealed` or `unreadable`."""
+        """Count and forget an entry that cannot be read: `sealed` or `unreadable`. What the provider is now asked for
+        takes its place in the store; to remove it there could hit the newer one."""
         self._watch.store_failed(StoreStep.GET, Fault(why))
         if self._memory is not None:
             self._memory.drop(name)
-        if self._store is not None:
-            self._store.remove(name)
+
+    def _remember(self, item: CacheItem) -> None:
+        if self._memory is not None:
+            until = min(item.expires_at, self._now() + self._trust_s)
+            self._memory.keep(item if until == item.expires_at else replace(item, expires_at=until))
 
     def _was_cleared(self, item: CacheItem) -> bool:
         """Whether it was on its way while it was cleared."""

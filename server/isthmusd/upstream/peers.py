@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import grpc
 import grpc.aio
-from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse
+from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse, RenewRequest, RenewResponse
 
 from isthmusd.core.entry import Unreadable
 from isthmusd.core.flight_parts import (
@@ -27,6 +27,9 @@ from isthmusd.core.flight_parts import (
 )
 
 JOIN = "/isthmus.v1.FlightsService/Join"
+RENEW = "/isthmus.v1.FlightsService/Renew"
+RENEW_S = 0.25
+"""How long who asked for a fresh answer waits until the others know that there is one."""
 ALIVE_S = 2.0
 """A peer answers at once that it heard; one that does not is taken for gone."""
 RESTS_S = 1.0
@@ -108,6 +111,21 @@ class WorkerPeers:
         finally:
             call.cancel()
 
+    async def renew(self, name: bytes, stored_at: float) -> None:
+        """Tell all others that what they remember of an answer is out of date."""
+        now = self._clock.monotonic()
+        others = [peer for place, peer in enumerate(self._peers) if place != self._own]
+        alive = [peer for peer in others if self._gone_until.get(peer, now) <= now]
+        request = RenewRequest(name=name, stored_at=stored_at)
+        await asyncio.gather(*(self._renew(peer, request) for peer in alive))
+
+    async def _renew(self, peer: str, request: RenewRequest) -> None:
+        tell = self._channel(peer).unary_unary(
+            RENEW, request_serializer=RenewRequest.SerializeToString, response_deserializer=RenewResponse.FromString
+        )
+        with suppress(grpc.aio.AioRpcError):
+            await tell(request, timeout=RENEW_S)
+
     async def _parts(self, peer: str, call: Any) -> AsyncGenerator[FlightPart]:
         try:
             while (response := await call.read()) is not grpc.aio.EOF:
@@ -130,11 +148,14 @@ class WorkerPeers:
             self._gone_until[peer], self._rests_s[peer] = now + rest_s, rest_s
         return PeerLost()
 
-    def _method(self, peer: str) -> Any:
+    def _channel(self, peer: str) -> grpc.aio.Channel:
         channel = self._channels.get(peer)
         if channel is None:
             channel = self._channels[peer] = grpc.aio.insecure_channel(peer, options=OPTIONS)
-        return channel.unary_stream(
+        return channel
+
+    def _method(self, peer: str) -> Any:
+        return self._channel(peer).unary_stream(
             JOIN, request_serializer=JoinRequest.SerializeToString, response_deserializer=JoinResponse.FromString
         )
 

@@ -99,3 +99,13 @@ def test_tokens_that_last_lock_what_their_callers_alone_may_read(method: AuthMet
     assert locked_by(lone, "token", per_tenant=False) == expected
     assert locked_by(lone, "token", per_tenant=True) == expected
     assert locked_by(lone, None, per_tenant=False) is None
+
+
+def test_a_providers_key_is_named_by_itself_and_not_by_a_secret_that_may_change() -> None:
+    one = replace(stranger("house", "by-one-secret", AuthMethod.PROVIDER_KEY), provider_key="sk-1")
+    again = replace(one, key_id="by-another-secret")
+    other = replace(one, provider_key="sk-2")
+
+    assert scope_of(one, per_tenant=False) == scope_of(again, per_tenant=False)
+    assert scope_of(one, per_tenant=False) != scope_of(other, per_tenant=False)
+    assert "sk-1" not in scope_of(one, per_tenant=False)

@@ -25,10 +25,11 @@ from isthmusd.core.credentials import (
 from isthmusd.core.errors import CredentialExpired, InvalidRequest, PermissionDenied
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import Grants, Issuer
-from isthmusd.core.tokens import CREDENTIAL_TYPE, MAX_BYTES, mint
+from isthmusd.core.tokens import CREDENTIAL_TYPE, MAX_BYTES, SALT_BYTES, mint
 from jwt.utils import base64url_decode
 
 KEYRING = Keyring.parse("a-secret-of-tests-0123456789-abcdefghijk")
+SALT = bytes(SALT_BYTES)
 NOW = 1_700_000_000.75
 
 
@@ -138,7 +139,7 @@ def test_an_issuer_that_ends_this_second_issues_nothing(left_s: float) -> None:
 def test_the_token_says_what_the_credential_is() -> None:
     made = credential_of(CredentialWish(model="gpt", project="p"), principal(), name="abc", now=NOW)
 
-    assert claims_of(made, gateway="isthmus:x", secret=None) == {
+    assert claims_of(made, gateway="isthmus:x", salt=SALT, secret=None) == {
         "iss": "isthmus:x",
         "aud": "isthmus:x",
         "jti": "tmp_abc",
@@ -147,15 +148,16 @@ def test_the_token_says_what_the_credential_is() -> None:
         "exp": 1_700_000_600,
         "model": "gpt",
         "project": "p",
+        "salt": "AAAAAAAAAAAAAAAAAAAAAA",
     }
 
 
 def test_what_is_not_wished_for_is_not_in_the_token() -> None:
     made = credential_of(CredentialWish(), principal(), name="abc", now=NOW)
 
-    claims = claims_of(made, gateway="isthmus:x", secret=b"\xff\xfe" * 16)
+    claims = claims_of(made, gateway="isthmus:x", salt=SALT, secret=b"\xff\xfe" * 16)
 
-    assert set(claims) == {"iss", "aud", "jti", "tenant", "iat", "exp", "secret"}
+    assert set(claims) == {"iss", "aud", "jti", "tenant", "iat", "exp", "salt", "secret"}
     assert base64url_decode(claims["secret"]) == b"\xff\xfe" * 16
 
 
@@ -163,7 +165,8 @@ def test_the_longest_token_is_one_that_we_read() -> None:
     wish = CredentialWish(model="\U0001d504" * MODEL_LENGTH, project="\U0001d504" * PROJECT_LENGTH)
     made = credential_of(wish, principal(tenant="t" * 128), name="abc", now=NOW)
 
-    token = mint(KEYRING.signer, CREDENTIAL_TYPE, claims_of(made, gateway="isthmus:x", secret=b"s" * SECRET_BYTES))
+    claims = claims_of(made, gateway="isthmus:x", salt=SALT, secret=b"s" * SECRET_BYTES)
+    token = mint(KEYRING.signer, CREDENTIAL_TYPE, claims)
 
     assert len(token) <= MAX_BYTES
 

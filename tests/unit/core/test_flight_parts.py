@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from isthmusd.core import errors
 from isthmusd.core.entry import Unreadable
 from isthmusd.core.errors import (
-    Bug,
     Exhausted,
     GatewayError,
     Overloaded,
@@ -189,13 +188,13 @@ def test_every_class_can_be_told() -> None:
     assert type(through(Unavailable("Later."))) is Unavailable
 
 
-def test_an_unknown_class_is_a_bug() -> None:
-    class Unheard(GatewayError):
+def test_a_class_from_elsewhere_is_told_as_what_it_is_derived_from() -> None:
+    class Unheard(Unavailable):
         """Of no worker's tree."""
 
     back = through(Unheard("Something else.", http_status=499))
 
-    assert type(back) is Bug
+    assert type(back) is Unavailable
     assert (back.message, back.http_status) == ("Something else.", 499)
 
 

@@ -29,6 +29,11 @@ def test_a_choice_that_broke_makes_no_answer(reason: FinishReason.ValueType, fin
     assert KEPT.is_final([KEPT.freeze(chunk) for chunk in chunks], True) is final
 
 
+def test_a_stream_that_only_ends_says_nothing() -> None:
+    assert not KEPT.is_final([], True)
+    assert not KEPT.is_final([KEPT.freeze(chat_stream_pb2.ChatChunk())], True)
+
+
 def test_embeddings_are_final() -> None:
     kept = registry.kept("isthmus", Operation.EMBEDDING)
 

@@ -23,6 +23,7 @@ class KeptAnswers:
     far: dict[bytes, CacheItem] = field(default_factory=dict[bytes, CacheItem])
     refused: list[tuple[bytes, str]] = field(default_factory=list[tuple[bytes, str]])
     asked: list[bytes] = field(default_factory=list[bytes])
+    outdated: dict[bytes, float] = field(default_factory=dict[bytes, float])
 
     def near(self, name: bytes) -> bytes | None:
         item = self.items.get(name)
@@ -35,6 +36,9 @@ class KeptAnswers:
 
     def put(self, item: CacheItem) -> None:
         self.items[item.name] = item
+
+    def renewed(self, name: bytes, stored_at: float) -> None:
+        self.outdated[name] = stored_at
 
     def refuse(self, name: bytes, why: str) -> None:
         self.refused.append((name, why))
@@ -65,6 +69,7 @@ class ScriptedPeers:
 
     others: dict[str, Joined] = field(default_factory=dict[str, Joined])
     asked: list[tuple[str, PeerAsking]] = field(default_factory=list[tuple[str, PeerAsking]])
+    renewed: list[tuple[bytes, float]] = field(default_factory=list[tuple[bytes, float]])
 
     def owners(self, name: bytes) -> Sequence[str | None]:
         assert len(name) == 32
@@ -73,6 +78,9 @@ class ScriptedPeers:
     def join(self, peer: str, asking: PeerAsking) -> AbstractAsyncContextManager[AsyncIterator[FlightPart]]:
         self.asked.append((peer, asking))
         return self.others[peer](asking)
+
+    async def renew(self, name: bytes, stored_at: float) -> None:
+        self.renewed.append((name, stored_at))
 
 
 @dataclass(slots=True)

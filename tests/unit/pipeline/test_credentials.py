@@ -12,7 +12,7 @@ from isthmusd.core.credentials import CredentialWish
 from isthmusd.core.errors import InvalidRequest, Unavailable
 from isthmusd.core.record import EndReason
 from isthmusd.core.tenants import GatewayKey, Grants, Project, TemporaryCredential, Tenant
-from isthmusd.core.tokens import read_unverified
+from isthmusd.core.tokens import from_base64url, read_unverified
 from isthmusd.pipeline.credentials import (
     BODY_BYTES,
     get_credential,
@@ -41,6 +41,7 @@ def test_r24_an_independent_library_believes_the_token() -> None:
     keys = KeySet.import_key_set(json.loads(json.dumps(KEYRING.jwks())))
     believed = jwt.decode(issued.token, keys, algorithms=["EdDSA"])
     assert believed.header == {"alg": "EdDSA", "typ": "tmp+jwt", "kid": KEYRING.signer.kid}
+    assert len(from_base64url(believed.claims.pop("salt"))) == 16
     assert believed.claims == {
         "iss": ISSUER,
         "aud": ISSUER,

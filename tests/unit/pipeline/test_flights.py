@@ -362,3 +362,24 @@ def test_a_slow_reader_takes_no_piece_from_who_waits_for_the_whole() -> None:
     assert world.sent == 1
     assert got == b"".join(chunks) + STOP + DONE
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "".join(texts)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_other_workers_hear_of_a_fresh_answer_before_who_asked_for_it_has_it(streams: bool) -> None:
+    def answer() -> Answer:
+        return events(HELLO, STOP, DONE) if streams else whole(chat_answer())
+
+    world = World(answer(), answer(), answer())
+
+    async def scene() -> list[Got]:
+        return [
+            await world.ask(stream=streams),
+            await world.ask({"cache_control": "no-cache"}, stream=streams),
+            await world.ask({"cache_control": "no-cache, no-store"}, stream=streams),
+        ]
+
+    got = play(scene())
+
+    assert [each.cache for each in got] == ["MISS", "MISS", None]
+    ((name, at),) = world.parts.peers.renewed
+    assert world.parts.answers.items[name].stored_at >= at

@@ -116,18 +116,6 @@ async def test_an_entry_expires(store: CacheStore, clock: StillClock) -> None:
     assert (await store.stats(None, None)).count == 1
 
 
-@on_both_loops
-async def test_an_entry_is_removed(store: CacheStore) -> None:
-    await store.put(item("a"))
-    await store.put(item("b"))
-
-    await store.remove(name("a"))
-    await store.remove(name("never there"))
-
-    assert await store.get(name("a")) is None
-    assert await store.get(name("b")) is not None
-
-
 @pytest.mark.parametrize(
     ("tenant", "model", "gone"),
     [

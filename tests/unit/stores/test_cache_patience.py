@@ -83,9 +83,6 @@ class Moody:
         await self._do(StoreStep.PUT)
         self.kept += items
 
-    async def remove(self, name: bytes) -> None:
-        await self._do(StoreStep.REMOVE)
-
     async def clear(self, tenant: str | None, model: str | None) -> int:
         return 0
 
@@ -296,14 +293,13 @@ def test_writes_wait_for_nobody_come_in_order_and_together() -> None:
         writing = asyncio.ensure_future(given.patient.write())
         for label in "abc":
             given.patient.put(item(label))
-        given.patient.remove(name("a"))
         await given.patient.flush()
         writing.cancel()
         return given
 
     given = play(playing())
     assert given.store.kept == [item(label) for label in "abc"]
-    assert [step for step, _ in given.store.asked] == [StoreStep.PUT, StoreStep.REMOVE]
+    assert [step for step, _ in given.store.asked] == [StoreStep.PUT]
     assert not given.counts.failed
 
 
@@ -369,7 +365,6 @@ def test_what_was_cleared_is_not_written_any_more() -> None:
         given.patient.put(item("old"))
         given.patient.put(item("others", tenant="bar"))
         given.patient.put(item("new", stored_at=START + 2))
-        given.patient.remove(name("x"))
         given.patient.forget(Cleared(tenant="acme", model=None, at=START + 1))
         writing = asyncio.ensure_future(given.patient.write())
         await given.patient.flush()
@@ -378,7 +373,6 @@ def test_what_was_cleared_is_not_written_any_more() -> None:
 
     given = play(playing())
     assert given.store.kept == [item("others", tenant="bar"), item("new", stored_at=START + 2)]
-    assert given.store.asked[-1][0] is StoreStep.REMOVE
 
 
 def test_news_may_take_longer_and_say_nothing_of_lookups() -> None:

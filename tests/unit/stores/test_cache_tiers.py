@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from isthmusd.stores.cache_memory import MemoryCache
 from isthmusd.stores.cache_sqlite import SqliteCache
 from isthmusd.stores.caching import CacheFault, CacheOptions, Fault, StoreStep
 from isthmusd.stores.patient_cache import PatientCache
@@ -21,7 +22,7 @@ from isthmusd.stores.tiered_cache import TieredCache, open_cache, open_store
 
 from tests.fakes.valkey import Valkey, running_valkey
 from tests.unit.stores.cache_files import locking
-from tests.unit.stores.cached import Counts, item, name
+from tests.unit.stores.cached import Counts, StillClock, item, name
 
 MIB = 1024 * 1024
 SLACK_S = 0.3
@@ -123,16 +124,40 @@ async def test_memory_alone_needs_no_store() -> None:
     assert counts.failed == {(StoreStep.GET, Fault.UNREADABLE): 1}
 
 
-async def test_what_is_refused_is_gone_everywhere_and_counted(options: CacheOptions) -> None:
+async def test_what_is_refused_is_forgotten_and_counted_and_stays_for_the_next_one_to_replace(
+    options: CacheOptions,
+) -> None:
     await stored(options, fresh("a"))
     async with opened(options) as (cache, counts):
         assert await cache.get(name("a")) is not None
         cache.refuse(name("a"), "sealed")
         assert cache.near(name("a")) is None
-        await until(lambda: any(step is StoreStep.REMOVE for step, _ in counts.took))
-        assert await cache.get(name("a")) is None
 
     assert counts.failed == {(StoreStep.GET, Fault.SEALED): 1}
+
+
+async def test_what_was_asked_for_anew_is_not_given_as_it_was(options: CacheOptions) -> None:
+    old = fresh("a")
+    newer = replace(old, stored_at=old.stored_at + 2, sealed=b"newer")
+    await stored(options, old)
+    async with opened(options) as (cache, _):
+        assert await cache.get(old.name) == old.sealed
+        cache.renewed(old.name, old.stored_at + 1)
+        assert cache.near(old.name) is None
+        assert await cache.get(old.name) is None, "the store has the old one still"
+        await stored(options, newer)
+        assert await cache.get(old.name) == newer.sealed
+
+
+async def test_memory_does_not_trust_itself_for_long_where_nodes_share_a_store() -> None:
+    clock = StillClock()
+    cache = TieredCache(MemoryCache(MIB, clock.now), None, Counts(), clock.now, trust_s=60.0)
+    cache.put(item("a", ttl_s=600))
+
+    clock.at += 59
+    assert cache.near(name("a")) is not None
+    clock.at += 2
+    assert cache.near(name("a")) is None
 
 
 @pytest.mark.parametrize("loop", [asyncio.SelectorEventLoop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

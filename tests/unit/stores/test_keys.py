@@ -12,7 +12,7 @@ from isthmusd.core.administration import KeyWish
 from isthmusd.core.errors import CredentialExpired, InvalidRequest, NotFound
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.tenants import ForwardGrant, Grants, Issuer, Role
-from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, refuse_expired, verify
+from isthmusd.core.tokens import KEY_PREFIX, KEY_TYPE, from_base64url, refuse_expired, verify
 from isthmusd.pipeline.ports import Administration
 from isthmusd.stores.news import Change, ChangeKind
 
@@ -51,10 +51,15 @@ def test_a_key_is_as_it_was_wished(world: Administered) -> None:
     assert key.kid == KEYRING.signer.kid
 
 
-def test_its_token_says_what_the_store_knows(world: Administered) -> None:
+def test_its_token_says_what_the_store_knows_and_something_that_nobody_else_does(world: Administered) -> None:
     issued = world.desk.create_key(WISH)
+    other = world.desk.create_key(WISH)
 
-    assert claims(issued.token) == {
+    said = dict(claims(issued.token))
+    salt = said.pop("salt")
+    assert len(from_base64url(salt)) == 16
+    assert claims(other.token)["salt"] != salt
+    assert said == {
         "iss": ISSUER,
         "aud": ISSUER,
         "jti": issued.key.id,

@@ -40,6 +40,11 @@ class FlightsServiceStub(object):
                 request_serializer=isthmus_dot_v1_dot_flights__pb2.JoinRequest.SerializeToString,
                 response_deserializer=isthmus_dot_v1_dot_flights__pb2.JoinResponse.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/isthmus.v1.FlightsService/Renew',
+                request_serializer=isthmus_dot_v1_dot_flights__pb2.RenewRequest.SerializeToString,
+                response_deserializer=isthmus_dot_v1_dot_flights__pb2.RenewResponse.FromString,
+                _registered_method=True)
 
 
 class FlightsServiceServicer(object):
@@ -53,6 +58,13 @@ class FlightsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Renew(self, request, context):
+        """Says that there is a newer answer than those that are remembered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FlightsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_FlightsServiceServicer_to_server(servicer, server):
                     servicer.Join,
                     request_deserializer=isthmus_dot_v1_dot_flights__pb2.JoinRequest.FromString,
                     response_serializer=isthmus_dot_v1_dot_flights__pb2.JoinResponse.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=isthmus_dot_v1_dot_flights__pb2.RenewRequest.FromString,
+                    response_serializer=isthmus_dot_v1_dot_flights__pb2.RenewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class FlightsService(object):
             '/isthmus.v1.FlightsService/Join',
             isthmus_dot_v1_dot_flights__pb2.JoinRequest.SerializeToString,
             isthmus_dot_v1_dot_flights__pb2.JoinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.v1.FlightsService/Renew',
+            isthmus_dot_v1_dot_flights__pb2.RenewRequest.SerializeToString,
+            isthmus_dot_v1_dot_flights__pb2.RenewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class FlightsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FlightsServiceAsyncStub: ...
     Join: _grpc.UnaryStreamMultiCallable[_flights_pb2.JoinRequest, _flights_pb2.JoinResponse]
     """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call."""
+    Renew: _grpc.UnaryUnaryMultiCallable[_flights_pb2.RenewRequest, _flights_pb2.RenewResponse]
+    """Says that there is a newer answer than those that are remembered."""
 
 @_typing.type_check_only
 class FlightsServiceAsyncStub(FlightsServiceStub):
@@ -45,6 +47,8 @@ class FlightsServiceAsyncStub(FlightsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Join: _aio.UnaryStreamMultiCallable[_flights_pb2.JoinRequest, _flights_pb2.JoinResponse]  # type: ignore[assignment]
     """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call."""
+    Renew: _aio.UnaryUnaryMultiCallable[_flights_pb2.RenewRequest, _flights_pb2.RenewResponse]  # type: ignore[assignment]
+    """Says that there is a newer answer than those that are remembered."""
 
 class FlightsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shares answers on their way: one worker of a node owns each of them, the others join it there."""
@@ -56,5 +60,13 @@ class FlightsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_flights_pb2.JoinResponse], _abc.AsyncIterator[_flights_pb2.JoinResponse]]:
         """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call."""
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _flights_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_flights_pb2.RenewResponse, _abc.Awaitable[_flights_pb2.RenewResponse]]:
+        """Says that there is a newer answer than those that are remembered."""
 
 def add_FlightsServiceServicer_to_server(servicer: FlightsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -72,7 +72,9 @@ class IsthmusKept:
         return tuple(pieces)
 
     def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
-        """Tell whether a complete answer is one to give again."""
+        """Tell whether a complete answer is one to give again. A stream that only ends says nothing."""
+        if streamed and not any(pieces):
+            return False
         if self.forms is None:
             return True
         reasons = _reasons_of_stream if streamed else _reasons

@@ -29,8 +29,9 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 def is_final_chat(pieces: Sequence[bytes], streamed: bool) -> bool:
-    """Tell it of a chat or a completion."""
-    del streamed
+    """Tell it of a chat or a completion. A stream that only ends says nothing."""
+    if streamed and not any(b'"choices"' in piece for piece in pieces):
+        return False
     return not any(FAILED.search(piece) for piece in pieces)
 
 

@@ -56,5 +56,9 @@ def test_a_streamed_response_is_final_by_its_last_event(last: bytes, final: bool
     assert RESPONSES.is_final((created, ended, done) if last else (ended, done), True) is final
 
 
+def test_a_stream_that_only_ends_says_nothing() -> None:
+    assert not CHAT.is_final((b": hello\n\n", b"data: [DONE]\n\n"), True)
+
+
 def test_what_has_no_end_of_its_own_is_final() -> None:
     assert EMBEDDING.is_final((b"{}",), False)

@@ -13,7 +13,50 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file isthmus/v1/flights.proto.
  */
 export const file_isthmus_v1_flights: GenFile = /*@__PURE__*/
-  fileDesc("Chhpc3RobXVzL3YxL2ZsaWdodHMucHJvdG8SCmlzdGhtdXMudjEiGwoLSm9pblJlcXVlc3QSDAoEY2FsbBgBIAEoDCJgCgxKb2luUmVzcG9uc2USDgoEaGVhZBgBIAEoDEgAEg8KBXBpZWNlGAIgASgMSAASFAoKa2VlcF9hbGl2ZRgDIAEoDEgAEhEKB2xhbmRpbmcYBCABKAxIAEIGCgRwYXJ0Mk0KDkZsaWdodHNTZXJ2aWNlEjsKBEpvaW4SFy5pc3RobXVzLnYxLkpvaW5SZXF1ZXN0GhguaXN0aG11cy52MS5Kb2luUmVzcG9uc2UwAUIkCgppc3RobXVzLnYxUAFaFGlzdGhtdXMvdjE7aXN0aG11c3YxYgZwcm90bzM");
+  fileDesc("Chhpc3RobXVzL3YxL2ZsaWdodHMucHJvdG8SCmlzdGhtdXMudjEiLwoMUmVuZXdSZXF1ZXN0EgwKBG5hbWUYASABKAwSEQoJc3RvcmVkX2F0GAIgASgBIg8KDVJlbmV3UmVzcG9uc2UiGwoLSm9pblJlcXVlc3QSDAoEY2FsbBgBIAEoDCJgCgxKb2luUmVzcG9uc2USDgoEaGVhZBgBIAEoDEgAEg8KBXBpZWNlGAIgASgMSAASFAoKa2VlcF9hbGl2ZRgDIAEoDEgAEhEKB2xhbmRpbmcYBCABKAxIAEIGCgRwYXJ0MosBCg5GbGlnaHRzU2VydmljZRI7CgRKb2luEhcuaXN0aG11cy52MS5Kb2luUmVxdWVzdBoYLmlzdGhtdXMudjEuSm9pblJlc3BvbnNlMAESPAoFUmVuZXcSGC5pc3RobXVzLnYxLlJlbmV3UmVxdWVzdBoZLmlzdGhtdXMudjEuUmVuZXdSZXNwb25zZUIkCgppc3RobXVzLnYxUAFaFGlzdGhtdXMvdjE7aXN0aG11c3YxYgZwcm90bzM");
+
+/**
+ * One answer that was asked for anew.
+ *
+ * @generated from message isthmus.v1.RenewRequest
+ */
+export type RenewRequest = Message<"isthmus.v1.RenewRequest"> & {
+  /**
+   * Its name in the cache.
+   *
+   * @generated from field: bytes name = 1;
+   */
+  name: Uint8Array;
+
+  /**
+   * Unix seconds: what was stored before it is out of date.
+   *
+   * @generated from field: double stored_at = 2;
+   */
+  storedAt: number;
+};
+
+/**
+ * Describes the message isthmus.v1.RenewRequest.
+ * Use `create(RenewRequestSchema)` to create a new message.
+ */
+export const RenewRequestSchema: GenMessage<RenewRequest> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_flights, 0);
+
+/**
+ * It is known.
+ *
+ * @generated from message isthmus.v1.RenewResponse
+ */
+export type RenewResponse = Message<"isthmus.v1.RenewResponse"> & {
+};
+
+/**
+ * Describes the message isthmus.v1.RenewResponse.
+ * Use `create(RenewResponseSchema)` to create a new message.
+ */
+export const RenewResponseSchema: GenMessage<RenewResponse> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_flights, 1);
 
 /**
  * One call as it arrived at another worker.
@@ -34,7 +77,7 @@ export type JoinRequest = Message<"isthmus.v1.JoinRequest"> & {
  * Use `create(JoinRequestSchema)` to create a new message.
  */
 export const JoinRequestSchema: GenMessage<JoinRequest> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_flights, 0);
+  messageDesc(file_isthmus_v1_flights, 2);
 
 /**
  * A part of an answer, in the order head, pieces, landing. Without a head the landing tells a failure.
@@ -87,7 +130,7 @@ export type JoinResponse = Message<"isthmus.v1.JoinResponse"> & {
  * Use `create(JoinResponseSchema)` to create a new message.
  */
 export const JoinResponseSchema: GenMessage<JoinResponse> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_flights, 1);
+  messageDesc(file_isthmus_v1_flights, 3);
 
 /**
  * Shares answers on their way: one worker of a node owns each of them, the others join it there.
@@ -104,6 +147,16 @@ export const FlightsService: GenService<{
     methodKind: "server_streaming";
     input: typeof JoinRequestSchema;
     output: typeof JoinResponseSchema;
+  },
+  /**
+   * Says that there is a newer answer than those that are remembered.
+   *
+   * @generated from rpc isthmus.v1.FlightsService.Renew
+   */
+  renew: {
+    methodKind: "unary";
+    input: typeof RenewRequestSchema;
+    output: typeof RenewResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_isthmus_v1_flights, 0);
