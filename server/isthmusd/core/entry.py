@@ -29,7 +29,6 @@ class Head:
     status: int
     headers: Pairs
     """The provider's, as far as callers get them, and ours about it."""
-    content_type: str
     provenance: Provenance
     stored_at: float
     """Unix seconds: when it was complete; for one that is on its way, when it began."""

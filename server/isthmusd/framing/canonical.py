@@ -6,7 +6,7 @@ Numbers are their text: a seed of 23 digits is no other seed, and whether 1 and 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -22,9 +22,10 @@ VALUE_MARKS = (b",", b"[", b"{")
 """Before each value, but for those of members, there is one of them."""
 
 
-def canonical_object(text: bytes, without: Collection[str]) -> bytes | None:
-    """Write a JSON object in canonical form, without some of its members; give one that is too large for that as it is.
-    None: readers may differ in what it means, because a name repeats, a text is no Unicode, or it is nested too deep.
+def canonical_object(text: bytes, without: Mapping[str, Callable[[Exact], bool]]) -> bytes | None:
+    """Write a JSON object in canonical form, without some of its members where their values say no more than is known
+    of them; give one that is too large for that as it is. None: readers may differ in what it means, because a name
+    repeats, a text is no Unicode, or it is nested too deep.
     """
     if is_too_large(text):
         return text
@@ -58,10 +59,11 @@ def write_exact(value: Exact) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def _written(value: Exact, without: Collection[str]) -> bytes | None:
+def _written(value: Exact, without: Mapping[str, Callable[[Exact], bool]]) -> bytes | None:
     match value:
         case dict():
-            return write_exact({name: member for name, member in value.items() if name not in without})
+            left_out = {name for name, is_known in without.items() if name in value and is_known(value[name])}
+            return write_exact({name: member for name, member in value.items() if name not in left_out})
         case _:
             return None
 

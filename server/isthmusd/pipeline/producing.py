@@ -160,7 +160,6 @@ class Producer:
             form=form,
             status=reply.status,
             headers=reply.headers,
-            content_type=reply.content_type,
             provenance=reply.provenance,
             stored_at=self.clock.now(),
             ttl_s=0,

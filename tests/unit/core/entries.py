@@ -12,7 +12,6 @@ HEAD = Head(
     form=Form(stream=True, include_usage=True),
     status=200,
     headers=(("openai-version", "1"), ("openai-version", "2"), ("x-ratelimit-limit-requests", "9")),
-    content_type="text/event-stream; charset=utf-8",
     provenance=Provenance(
         provider="p",
         model="m",
@@ -39,7 +38,6 @@ HEADS = st.builds(
     form=st.builds(Form, stream=st.booleans(), include_usage=st.booleans()),
     status=st.integers(100, 599),
     headers=PAIRS,
-    content_type=TEXT,
     provenance=st.builds(
         Provenance,
         provider=MAYBE,

@@ -69,7 +69,7 @@ def test_another_shape_is_no_entry(value: object) -> None:
 
 def test_what_is_nested_without_end_and_text_that_is_none_are_no_entries() -> None:
     endless = b"\x81\xa1z" + b"\x91" * 100_000 + b"\x01"
-    no_text = write_entry(replace(ENTRY, head=replace(HEAD, content_type="~"))).replace(b"\xa1~", b"\xa1\xff")
+    no_text = write_entry(replace(ENTRY, head=replace(HEAD, headers=(("age", "~"),)))).replace(b"\xa1~", b"\xa1\xff")
 
     for written in (endless, no_text):
         with pytest.raises(Unreadable):

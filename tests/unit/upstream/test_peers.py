@@ -44,7 +44,6 @@ HEAD = HeadPart(
         form=Form(stream=True),
         status=200,
         headers=(("a", "b"),),
-        content_type="text/event-stream",
         provenance=Provenance(),
         stored_at=1.0,
         ttl_s=0,

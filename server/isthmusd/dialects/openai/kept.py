@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -21,10 +21,37 @@ from isthmusd.dialects.openai.recast_stream import CHAT_CHUNKS, COMPLETION_CHUNK
 from isthmusd.dialects.openai.recast_usage import with_usage, without_usage
 from isthmusd.dialects.openai.recast_whole import fold
 from isthmusd.dialects.openai.responses_watch import responses_failure
-from isthmusd.framing.canonical import canonical_object
+from isthmusd.framing.canonical import Exact, canonical_object
 
-FORM = ("stream", "stream_options")
-"""Members that say how an answer is given, not what it is."""
+OPTIONS = frozenset({"include_usage", "include_obfuscation"})
+SWITCH = (True, False, None)
+"""By identity: 1 is none of them."""
+
+
+def _says_form_only(options: Exact) -> bool:
+    """Whether a stream's options say nothing else, so that no provider refuses what it would answer without them."""
+    match options:
+        case None:
+            return True
+        case dict():
+            return options.keys() <= OPTIONS and all(any(value is one for one in SWITCH) for value in options.values())
+        case _:
+            return False
+
+
+def _is_null(options: Exact) -> bool:
+    return options is None
+
+
+def _is_seen(stream: Exact) -> bool:
+    del stream
+    return True
+
+
+STREAMED: Mapping[str, Callable[[Exact], bool]] = {"stream": _is_seen, "stream_options": _says_form_only}
+"""Members that say how an answer is given, not what it is, and where that holds of them."""
+WHOLE: Mapping[str, Callable[[Exact], bool]] = {"stream": _is_seen, "stream_options": _is_null}
+"""Providers refuse options of a stream where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +62,7 @@ class OpenAIKept:
 
     def canonical(self, body: bytes, peeked: Peeked) -> bytes | None:
         """Write a request in one form."""
-        del peeked
-        return canonical_object(body, FORM)
+        return canonical_object(body, STREAMED if peeked.stream else WHOLE)
 
     def freeze_request(self, body: bytes) -> bytes:
         """Bytes are their own written form, here and in the following."""

@@ -40,3 +40,30 @@ def test_a_stream_fails_in_the_words_of_its_operation(operation: Operation, begi
 
     assert written.startswith(begins)
     assert b"It broke off." in written
+
+
+@pytest.mark.parametrize(
+    ("members", "is_same"),
+    [
+        ("", True),
+        ('"stream":null,"stream_options":null', True),
+        ('"stream":false', True),
+        ('"stream":true', True),
+        ('"stream":true,"stream_options":null', True),
+        ('"stream":true,"stream_options":{}', True),
+        ('"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}', True),
+        ('"stream":true,"stream_options":{"include_usage":null}', True),
+        ('"stream_options":{"include_usage":true}', False),
+        ('"stream":false,"stream_options":{}', False),
+        ('"stream":true,"stream_options":{"include_usage":true,"x":9}', False),
+        ('"stream":true,"stream_options":{"include_obfuscation":1}', False),
+        ('"stream":true,"stream_options":{"include_obfuscation":0.0}', False),
+        ('"stream":true,"stream_options":{"include_obfuscation":[]}', False),
+    ],
+)
+def test_what_a_provider_may_refuse_is_no_part_of_the_form(members: str, is_same: bool) -> None:
+    def canonical(more: str) -> bytes | None:
+        body = ("{" + ",".join(part for part in ('"model":"m","prompt":"a"', more) if part) + "}").encode()
+        return kept("openai", Operation.COMPLETION).canonical(body, served("openai", Operation.COMPLETION).peek(body))
+
+    assert (canonical(members) == canonical("")) is is_same
