@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from isthmusd.core.authorisation import refusal
 from isthmusd.core.caching import read_cache_control
 from isthmusd.core.call import MAX_TTL_S, CacheMode, CacheWish, Call, Principal
+from isthmusd.core.credentials import PROJECT_LENGTH
 from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.request import Arrival
@@ -35,7 +36,6 @@ ALIASES = {
 CACHE_CONTROL = "cache-control"
 WISHES = frozenset({*ALIASES, *ALIASES.values(), CACHE_CONTROL, "x-isthmus-strict", "x-isthmus-project", "x-bt-parent"})
 """Most callers have none."""
-PROJECT_LENGTH = 256
 CACHE_MODES = {mode.value: mode for mode in CacheMode}
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
