@@ -154,9 +154,8 @@ async def its_tenant(gate: Scene, tenant: str) -> Taken:
 
 
 async def the_model(gate: Scene, tenant: str) -> Taken:
-    grants = Grants(models=frozenset({"fast"}))
-    take = lambda: gate.office.desk.update_tenant(TenantWish(id=tenant, grants=grants))  # noqa: E731 it is short
-    return Taken(token=gate.office.key(tenant).token, take=take)
+    bound = TenantWish(id=tenant, grants=Grants(models=frozenset({"fast"})))
+    return Taken(token=gate.office.key(tenant).token, take=lambda: gate.office.desk.update_tenant(bound))
 
 
 async def a_credential(gate: Scene, tenant: str) -> Taken:

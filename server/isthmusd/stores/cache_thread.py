@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 Answer = TypeVar("Answer")
 
@@ -42,7 +42,7 @@ class _Job(Generic[Answer]):
         if self.future.done():
             return
         if self.error is None:
-            self.future.set_result(self.answer)  # pyright: ignore[reportArgumentType] an answer without error is one
+            self.future.set_result(cast("Answer", self.answer))
         else:
             self.future.set_exception(self.error)
 

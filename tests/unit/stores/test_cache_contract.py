@@ -39,8 +39,8 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
 
     own = inspect.signature(test)
     first = inspect.Parameter("runner", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    played.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
-    del played.__wrapped__  # type: ignore[attr-defined]
+    played.__signature__ = own.replace(parameters=[first, *own.parameters.values()])
+    del played.__wrapped__
     return played
 
 
