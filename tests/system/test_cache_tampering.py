@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -202,41 +201,42 @@ def provider() -> Iterator[FakeProvider]:
         yield running
 
 
-@pytest.mark.parametrize("caller", ["nobody", "key", "credential"])
 async def test_what_an_older_secret_sealed_stays_readable_while_it_is_loaded(
-    tmp_path: Path, provider: FakeProvider, caller: str
+    tmp_path: Path, provider: FakeProvider
 ) -> None:
-    text, got = fresh_text(), list[tuple[int, str | None]]()
-    with ExitStack() as stack:
-        office = stack.enter_context(Office(tmp_path))
+    text, got = fresh_text(), dict[str, list[tuple[int, str | None]]]()
+    with Office(tmp_path) as office:
         office.tenant("acme")
         old, key = office.secret, office.key("acme").token
         tokens: dict[str, str | None] = {"nobody": None, "key": key, "provider key": "sk-provider-key-0001"}
         for secret in (old, f"{NEW}\n{old}", f"{NEW}\n{old}"):
             (tmp_path / "secret").write_text(secret)
             with before(provider, data=str(tmp_path)) as pair:
-                if caller == "credential" and caller not in tokens:
+                if "credential" not in tokens:
                     issued = await post(pair, {}, path="/v1/credentials", token=key)
-                    tokens[caller] = issued.json()["key"]
-                got += [status_of(await post(pair, chat_body(text), token=tokens[caller])) for _ in range(6)]
-                there = await asyncio.to_thread(holds, tmp_path, 1)
+                    tokens["credential"] = issued.json()["key"]
+                for caller, token in tokens.items():
+                    said = [status_of(await post(pair, chat_body(text), token=token)) for _ in range(6)]
+                    got.setdefault(caller, []).extend(said)
+                there = await asyncio.to_thread(holds, tmp_path, len(tokens))
                 failed = faults(pair)
                 assert there
                 assert failed == 0
 
-    assert got == [MISS, *[HIT] * 17]
-    assert asked(provider, text) == 1
+    assert got == {caller: [MISS, *[HIT] * 17] for caller in tokens}
+    assert asked(provider, text) == len(tokens)
 
 
-@pytest.mark.parametrize("caller", ["nobody", "provider key"])
-async def test_what_a_lost_secret_sealed_is_a_miss(tmp_path: Path, provider: FakeProvider, caller: str) -> None:
-    text, got = fresh_text(), list[tuple[int, str | None]]()
-    token = {"nobody": None, "provider key": "sk-provider-key-0001"}[caller]
-    for secret in (OLD, NEW):
+async def test_what_a_lost_secret_sealed_is_a_miss(tmp_path: Path, provider: FakeProvider) -> None:
+    text, got = fresh_text(), dict[str | None, list[tuple[int, str | None]]]()
+    tokens = (None, "sk-provider-key-0001")
+    for count, secret in enumerate((OLD, NEW), start=1):
         with before(provider, data=str(tmp_path), secret=secret) as pair:
-            got += [status_of(await post(pair, chat_body(text), token=token)) for _ in range(4)]
-            there = await asyncio.to_thread(holds, tmp_path, len(got) // 4)
+            for token in tokens:
+                said = [status_of(await post(pair, chat_body(text), token=token)) for _ in range(4)]
+                got.setdefault(token, []).extend(said)
+            there = await asyncio.to_thread(holds, tmp_path, count * len(tokens))
             assert there
             assert faults(pair) == 0
 
-    assert got == [MISS, HIT, HIT, HIT, MISS, HIT, HIT, HIT]
+    assert got == {token: [MISS, HIT, HIT, HIT] * 2 for token in tokens}

@@ -79,7 +79,7 @@ async def test_outcome_is_recorded(pair: Pair, body: bytes, facts: dict[str, Any
     assert {name: record[name] for name in facts} == facts
     assert record["surface"] == "openai"
     assert record["duration_s"] > 0
-    assert await asyncio.to_thread(eventually, lambda: calls(pair) == before + 1)
+    assert await asyncio.to_thread(eventually, lambda: calls(pair) > before)
 
 
 async def test_facts_of_an_attempt_and_usage(pair: Pair) -> None:

@@ -128,6 +128,8 @@ async def serving(*, edge: bool = True, upstream: Upstream | None = None, **sett
             "providers.openai.api_key": "sk-ours",
             "limits.drain_s": 5.0,
             "records.keep": False,
+            # A file would be the user's own, and what one test asked would answer the next one.
+            "cache.url": "memory",
             **{name.replace("__", "."): value for name, value in settings.items()},
         }
         journal = KeptJournal()

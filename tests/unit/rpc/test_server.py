@@ -93,7 +93,7 @@ async def test_reflection_is_off_where_it_is_not_wanted() -> None:
     options = ServerOptions(bind="127.0.0.1:0", edge=False, reflection=False)
 
     async with (
-        running(provisioned(load(None, {}, {})), options) as server,
+        running(provisioned(load(None, {}, {"cache.url": "memory"})), options) as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
     ):
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
@@ -106,7 +106,7 @@ async def test_a_server_listens_on_a_unix_socket(tmp_path: Any) -> None:
     path = tmp_path / "s"
 
     async with (
-        running(provisioned(load(None, {}, {})), ServerOptions(bind=f"unix:{path}", edge=True)),
+        running(provisioned(load(None, {}, {"cache.url": "memory"})), ServerOptions(bind=f"unix:{path}", edge=True)),
         grpc.aio.insecure_channel(f"unix:{path}") as channel,
     ):
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
@@ -118,7 +118,7 @@ async def test_two_servers_never_share_a_port() -> None:
     async with serving() as gateway:
         options = ServerOptions(bind=f"127.0.0.1:{gateway.server.port}", edge=False)
         with pytest.raises(RuntimeError):
-            async with running(provisioned(load(None, {}, {})), options):
+            async with running(provisioned(load(None, {}, {"cache.url": "memory"})), options):
                 pytest.fail("it started")
 
 

@@ -72,6 +72,7 @@ def gateway_of(upstream: Upstreams, environ: dict[str, str], config: Path | None
     settings = load(config, environ, {})
     return compose(
         settings,
+        caching=None,
         clock=SystemClock(),
         upstream=upstream,
         media=None,

@@ -349,14 +349,17 @@ def test_an_event_longer_than_a_block_is_one_by_itself() -> None:
     assert kept("openai", Operation.CHAT).compact([DONE + event + DONE]) == (DONE, event, DONE)
 
 
-@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
-def test_a_hundred_thousand_events_are_put_together_at_once(end: bytes) -> None:
-    pieces = [b"data: %d" % place + end for place in range(100_000)]
-    began_at = time.process_time()
+def test_events_are_put_together_as_fast_whatever_ends_them() -> None:
+    took_s: dict[bytes, float] = {}
+    for end in (b"\n\n", b"\r\n\r\n"):
+        pieces = [b"data: %d" % place + end for place in range(100_000)]
+        began_at = time.process_time()
 
-    blocks = kept("openai", Operation.CHAT).compact(pieces)
+        blocks = kept("openai", Operation.CHAT).compact(pieces)
 
-    assert time.process_time() - began_at < 0.25
-    assert b"".join(blocks) == b"".join(pieces)
-    assert all(block.endswith(end) for block in blocks)
-    assert len(blocks) < 150
+        took_s[end] = time.process_time() - began_at
+        assert b"".join(blocks) == b"".join(pieces)
+        assert all(block.endswith(end) for block in blocks)
+        assert len(blocks) < 150
+    # By way of all events one by one it took fifteen times as long.
+    assert max(took_s.values()) < 3 * min(took_s.values()) + 0.05

@@ -19,7 +19,7 @@ from tests.system.flying import DONE, body_of, paused, stopped, wish, workers
 from tests.system.pair import Pair, running_pair
 from tests.system.wire import connected
 
-pytestmark = pytest.mark.edge
+pytestmark = [pytest.mark.edge, pytest.mark.soak]
 CALLERS = 40
 PIECES = 10
 TAG = re.compile(rb"<(\d+):(\d+)>")
