@@ -92,7 +92,7 @@ RUN = ISTHMUS_STRICT_SKIPS=1 $(BIN)/coverage run -m pytest -m "not soak and not 
 unit: $(STAMPS)/test
 	$(BIN)/coverage erase
 	@echo "$(RUN), $(BESIDE) beside the rest"
-	@{ $(RUN) -p no:cacheprovider $(BESIDE) >$(VENV)/beside.log 2>&1; echo $$? >$(VENV)/beside.status; } & \
+	@{ $(RUN) $(BESIDE) >$(VENV)/beside.log 2>&1; echo $$? >$(VENV)/beside.status; } & \
 	  $(RUN) $(addprefix --ignore=,$(BESIDE)); here=$$?; wait; cat $(VENV)/beside.log; there=$$(cat $(VENV)/beside.status); \
 	  case "$$here $$there" in "0 0"|"0 5"|"5 0") ;; *) exit 1;; esac
 	$(BIN)/coverage combine --quiet
