@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from isthmusd.core.request import Operation
+from isthmusd.core.errors import UnsupportedFeature
+from isthmusd.core.request import Operation, Peeked
 from isthmusd.dialects import registry
 
 CHAT = registry.kept("openai", Operation.CHAT)
@@ -62,3 +63,17 @@ def test_a_stream_that_only_ends_says_nothing() -> None:
 
 def test_what_has_no_end_of_its_own_is_final() -> None:
     assert EMBEDDING.is_final((b"{}",), False)
+
+
+def test_what_no_dialect_serves_is_not_kept() -> None:
+    with pytest.raises(UnsupportedFeature):
+        registry.kept("openai", Operation.FORWARD)
+
+
+@pytest.mark.parametrize("options", [b"7", b'"x"', b"[]", b"true"])
+def test_stream_options_that_are_no_object_stay_a_part_of_what_was_asked(options: bytes) -> None:
+    plain = b'{"model":"m","stream":true}'
+    odd = b'{"model":"m","stream":true,"stream_options":' + options + b"}"
+    peeked = Peeked(model="m", stream=True)
+
+    assert CHAT.canonical(odd, peeked) != CHAT.canonical(plain, peeked)
