@@ -113,8 +113,8 @@ async def main() -> None:
     options = [
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", 64 << 20),
-        ("grpc.max_metadata_size", 64 << 10),
-        ("grpc.absolute_max_metadata_size", 128 << 10),
+        ("grpc.max_metadata_size", 512 << 10),
+        ("grpc.absolute_max_metadata_size", 512 << 10),
     ]
     server = grpc.aio.server(options=options)
     checks = health.aio.HealthServicer()

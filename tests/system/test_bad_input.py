@@ -93,12 +93,13 @@ async def test_long_cookie_passes_and_goes_nowhere(pair: Pair) -> None:
     assert pair.provider.last.header("cookie") is None
 
 
-async def test_headers_over_the_limit(pair: Pair) -> None:
-    many = tuple((f"x-padding-{number}", "p" * 20 * 1024) for number in range(10))
-    answer = await ask(pair.url, CHAT, chat(), headers=(*JSON_TYPE, *many))
+@pytest.mark.parametrize(("count", "status"), [(3, 200), (4, 431), (10, 431)])
+async def test_headers_over_the_limit(pair: Pair, count: int, status: int) -> None:
+    many = tuple((f"x-padding-{number}", "p" * 20 * 1024) for number in range(count))
+    answers = [await ask(pair.url, CHAT, chat(), headers=(*JSON_TYPE, *many)) for _ in range(4)]
 
-    assert answer.status == 431
-    assert answer.error["type"] == "invalid_request_error"
+    assert {answer.status for answer in answers} == {status}
+    assert status == 200 or {answer.error["code"] for answer in answers} == {"headers_too_large"}
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,19 @@ def test_message_over_the_limit(pair: Pair) -> None:
     assert len(pair.provider.requests) == start
 
 
+def test_metadata_over_the_limit(pair: Pair) -> None:
+    with pair.channel() as channel:
+        ask = ChatServiceStub(channel).CreateChatCompletion
+
+        def asked(size: int) -> object:
+            return ask(chat_request(), metadata=(("x-padding", "p" * size),), timeout=60)
+
+        failures = [failure_of(lambda size=size: asked(size)) for size in (200_000, 66_000) * 3]
+        asked(60_000)
+
+    assert {(failure.grpc, failure.reason) for failure in failures} == {("INVALID_ARGUMENT", "HEADERS_TOO_LARGE")}
+
+
 def test_bytes_that_are_no_message(pair: Pair, channel: grpc.Channel) -> None:
     call = channel.unary_unary("/isthmus.v1.ChatService/CreateChatCompletion")
 

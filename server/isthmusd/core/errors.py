@@ -5,7 +5,7 @@ GatewayError                 http_status, type, code, reason, retryable, fall_ba
 |- CallerError               the caller must change something
 |  |- Unauthenticated, CredentialExpired, PermissionDenied
 |  |- InvalidRequest, UnsupportedFeature, UnknownModel, NotFound, AlreadyExists, MethodNotAllowed
-|  |- RequestTooLarge, UnsupportedMediaType
+|  |- RequestTooLarge, HeadersTooLarge, UnsupportedMediaType
 |  `- LimitExceeded          ours; carries retry_after_s
 |- Unavailable               the gateway itself is overloaded or draining
 |- UpstreamError             a target failed; carries what the target said
@@ -145,6 +145,13 @@ class RequestTooLarge(CallerError):
 
     http_status = 413
     code = "request_too_large"
+
+
+class HeadersTooLarge(CallerError):
+    """The headers, or the metadata, are over the limit."""
+
+    http_status = 431
+    code = "headers_too_large"
 
 
 class UnsupportedMediaType(CallerError):

@@ -47,6 +47,8 @@ class Arrival:
     path: str
     """Raw path and query as the client sent them; for typed calls the RPC's name."""
     headers: Headers
+    header_bytes: int = 0
+    """Of names and values together."""
     body: Any = b""
     """Bytes, or the protobuf message of a typed call; empty where the body streams."""
     stream: bool = False

@@ -14,7 +14,7 @@ from isthmusd.core.authorisation import refusal
 from isthmusd.core.caching import read_cache_control
 from isthmusd.core.call import MAX_TTL_S, CacheMode, CacheWish, Call, Principal
 from isthmusd.core.credentials import PROJECT_LENGTH
-from isthmusd.core.errors import InvalidRequest, PermissionDenied, Unauthenticated
+from isthmusd.core.errors import HeadersTooLarge, InvalidRequest, PermissionDenied, Unauthenticated
 from isthmusd.core.headers import Headers, first
 from isthmusd.core.request import Arrival
 from isthmusd.pipeline.callers import Callers
@@ -24,6 +24,8 @@ from isthmusd.pipeline.ports import Clock
 REQUEST_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 TOKEN = re.compile(r"[!-+\--~]+")
 """No comma: Envoy joins the values of a repeated header with one."""
+HEADER_BYTES = 64 * 1024
+"""Envoy and grpcio take more, on purpose: past their own limits neither can say so to every caller."""
 KEY_HEADERS = ("x-api-key", "api-key")
 WEBSOCKET_KEY = "openai-insecure-api-key."
 SWITCH = {"true": True, "false": False}
@@ -51,8 +53,10 @@ class Identifier:
     async def identify(self, arrival: Arrival, met: Callable[[Principal], None]) -> Call:
         """Tell who is asking; `met` hears it before anything is refused to him.
 
-        Raises Unauthenticated, PermissionDenied, InvalidRequest, Unavailable.
+        Raises HeadersTooLarge, Unauthenticated, PermissionDenied, InvalidRequest, Unavailable.
         """
+        if arrival.header_bytes > HEADER_BYTES:
+            raise HeadersTooLarge(f"the headers are over the limit of {HEADER_BYTES} bytes; send fewer or shorter ones")
         headers = arrival.headers
         token = token_of(headers)
         principal = self.callers.anonymous() if token is None else await self.callers.principal(token, met)

@@ -61,7 +61,7 @@ class Reader:
 
     def typed(self, context: Context, operation: Operation, body: Any, *, stream: bool = False) -> Arrival:
         """Read a typed call."""
-        headers, edge = self._headers(context)
+        headers, edge, size = self._headers(context)
         return Arrival(
             operation=operation,
             surface=Surface.TYPED,
@@ -69,6 +69,7 @@ class Reader:
             method="POST",
             path="",
             headers=headers,
+            header_bytes=size,
             body=body,
             stream=stream,
             authority=first(edge, AUTHORITY),
@@ -78,7 +79,7 @@ class Reader:
 
     def transcoded(self, context: Context, operation: Operation, content_type: str, body: bytes) -> Arrival:
         """Read a call of the OpenAI surface. `grpc-timeout` does not exist here: Envoy strips it."""
-        headers, edge = self._headers(context)
+        headers, edge, size = self._headers(context)
         if content_type:
             headers["content-type"] = [content_type]
         return Arrival(
@@ -88,6 +89,7 @@ class Reader:
             method=first(edge, ORIGINAL_METHOD) or "POST",
             path=first(edge, ORIGINAL_PATH) or "",
             headers=headers,
+            header_bytes=size,
             body=body,
             authority=first(edge, AUTHORITY),
             started_at=self.clock.now(),
@@ -99,11 +101,13 @@ class Reader:
         length = next((str(value) for key, value in pairs if key == LENGTH), "")
         return int(length) if length.isascii() and length.isdigit() else None
 
-    def _headers(self, context: Context) -> tuple[dict[str, list[str]], Headers]:
-        """Split the metadata into the caller's and Envoy's. gRPC's names are lower-case."""
+    def _headers(self, context: Context) -> tuple[dict[str, list[str]], Headers, int]:
+        """Split the metadata into the caller's and Envoy's, and count their bytes. gRPC's names are lower-case."""
         ours: dict[str, list[str]] = {}
         theirs: dict[str, list[str]] = {}
+        size = 0
         for key, value in context.invocation_metadata() or ():
+            size += len(key) + len(value)
             if isinstance(value, str):
                 into = ours if key.startswith(EDGE_PREFIXES) else theirs
                 if key in into:
@@ -113,4 +117,4 @@ class Reader:
         if request_id_of(theirs) is None:
             # Decided here, once: whatever becomes of the call, its caller and its record name the same id.
             theirs[REQUEST_ID] = [f"req_{self.clock.stamp().id}"]
-        return theirs, ours if self.edge else {}
+        return theirs, ours if self.edge else {}, size

@@ -41,6 +41,7 @@ SERVICES = tuple(
     for file in (openai_pb2.DESCRIPTOR, *(file for file, _ in TYPED))
     for service in file.services_by_name.values()
 )
+METADATA_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +104,11 @@ def channel_options(message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_send_message_length", -1),
-        # The defaults (8/16 KiB) turn a long cookie or many headers into a random RESOURCE_EXHAUSTED.
-        ("grpc.max_metadata_size", 64 * 1024),
-        ("grpc.absolute_max_metadata_size", 128 * 1024),
+        # Above what Envoy lets pass: `pipeline/identify.py` refuses long headers, every caller's alike. grpcio would
+        # refuse at random between these two (8 and 16 KiB if not given), and not the first call of a connection: its
+        # limit holds once the other side has acknowledged it.
+        ("grpc.max_metadata_size", METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         # On by default, and then two servers share a port in silence.
         ("grpc.so_reuseport", 0),
         # Its probes are pings to our one peer, Envoy on this machine: a wake-up on both sides for nothing.

@@ -27,6 +27,7 @@ SHOWN = {
     errors.NotFound: (404, "invalid_request_error", "not_found"),
     errors.MethodNotAllowed: (405, "invalid_request_error", "method_not_allowed"),
     errors.RequestTooLarge: (413, "invalid_request_error", "request_too_large"),
+    errors.HeadersTooLarge: (431, "invalid_request_error", "headers_too_large"),
     errors.UnsupportedMediaType: (415, "invalid_request_error", "unsupported_media_type"),
     errors.LimitExceeded: (429, "rate_limit_error", "rate_limit_exceeded"),
     errors.Unavailable: (503, "server_error", "overloaded"),

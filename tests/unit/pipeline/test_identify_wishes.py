@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from isthmusd.core.call import CacheMode, CacheWish, Call
-from isthmusd.core.errors import InvalidRequest, PermissionDenied
+from isthmusd.core.errors import HeadersTooLarge, InvalidRequest, PermissionDenied
 from isthmusd.core.headers import Headers
-from isthmusd.pipeline.identify import is_loopback_host, request_id_of
+from isthmusd.pipeline.identify import HEADER_BYTES, is_loopback_host, request_id_of
 from isthmusd.pipeline.options import PipelineOptions
 
 from tests.unit.pipeline.world import START, FakeClock, arrival_of, headers_of, identified, identifier_of
@@ -26,6 +26,13 @@ def test_a_call_without_wishes_has_the_defaults() -> None:
     assert (call.strict, call.endpoint, call.project, call.cache) == (False, None, None, CacheWish())
     assert call.deadline_at is None
     assert call.started_at == START
+
+
+def test_headers_up_to_the_limit_pass() -> None:
+    assert call_of(header_bytes=HEADER_BYTES).started_at == START
+
+    with pytest.raises(HeadersTooLarge, match="65536 bytes"):
+        call_of(header_bytes=HEADER_BYTES + 1)
 
 
 @pytest.mark.parametrize(("text", "strict"), [("true", True), ("TRUE", True), ("false", False), ("False", False)])

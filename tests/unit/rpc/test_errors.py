@@ -177,6 +177,7 @@ def test_every_error_fits_whatever_it_holds(letter: str, kind: type[GatewayError
         (errors.PermissionDenied("x"), CODE.PERMISSION_DENIED),
         (errors.MethodNotAllowed("x"), CODE.UNIMPLEMENTED),
         (errors.RequestTooLarge("x"), CODE.INVALID_ARGUMENT),
+        (errors.HeadersTooLarge("x"), CODE.INVALID_ARGUMENT),
         (errors.UnsupportedMediaType("x"), CODE.INVALID_ARGUMENT),
         (errors.LimitExceeded("x"), CODE.RESOURCE_EXHAUSTED),
         (errors.Unavailable("x"), CODE.UNAVAILABLE),

@@ -161,6 +161,19 @@ async def test_large_bodies_are_refused() -> None:
     assert (answered.status, fault(answered)["code"]) == (413, "request_too_large")
 
 
+async def test_headers_count_by_their_bytes_from_the_first_call_of_a_connection() -> None:
+    async with serving() as gateway:
+        # Past grpcio's own limit, if that was not far above ours, the first of these would be served.
+        statuses = [
+            (await gateway.post("Models", b"", ("x-a", "v" * size))).status for size in (200_000, 66_000, 65_000)
+        ]
+        binary = await gateway.post("Models", b"", ("x-a-bin", b"v" * 66_000))  # type: ignore[arg-type]  # bytes, as -bin wants them
+
+    assert statuses == [431, 431, 200]
+    assert (binary.status, fault(binary)["code"]) == (431, "headers_too_large")
+    assert gateway.provider.requests == []
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/proxy/models", "/v1/models/", "/v1/models?limit=3", ""])
 async def test_models_are_listed(path: str) -> None:
     answered = await posted("Models", b"", (PATH, path), providers__openai__models=["gpt-1"])
