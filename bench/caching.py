@@ -3,10 +3,6 @@ table and PASS or MISS per target, and writes both as JSON. Other gateways are n
 """
 
 import argparse
-import os
-import platform
-import tempfile
-import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,9 +14,10 @@ import msgspec
 from bench import proc
 from bench.adapters.isthmus import ADAPTER
 from bench.caching_lanes import HIT_MANY, HIT_ONE, MISS, PASS, PLACES, Figure, Place, measure_place
-from bench.gateway import MOCK, StartFailed, started
-from bench.lanes import FULL, QUICK, Effort, LoadFailed, Stage
+from bench.gateway import StartFailed, started
+from bench.lanes import FULL, QUICK, LoadFailed, Stage
 from bench.report import verdict_lines
+from bench.stage import Circumstances, circumstances, staged
 from bench.targets import Verdict
 from bench.valkey import find_server, served
 
@@ -51,12 +48,7 @@ _NAMES: Final = 2
 class CachingRecord:
     """What is written as JSON."""
 
-    finished_at: str
-    system: str
-    processor: str
-    core_count: int
-    pinned: bool
-    effort: Effort
+    circumstances: Circumstances
     skipped: dict[str, str]
     figures: list[Figure]
     verdicts: list[Verdict]
@@ -65,39 +57,21 @@ class CachingRecord:
 def main() -> int:
     """Measure, print, write; the status is 1 only with --strict and a missed target."""
     arguments = _arguments()
-    effort = QUICK if arguments.quick else FULL
     names = set(arguments.only.split(",")) if arguments.only else {place.name for place in PLACES}
     figures: list[Figure] = []
     skipped: dict[str, str] = {}
-    gateway_cores, load_cores = proc.cores()
-    with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
-        root = Path(folder)
-        (root / "mock").mkdir()
-        with started(MOCK, root / "mock", limit_s=20) as mock:
-            proc.pin(mock.pid, load_cores)
-            stage = Stage(
-                mock_pid=mock.pid,
-                direct=mock.endpoint,
-                effort=effort,
-                load_cores=load_cores,
-                gateway_cores=gateway_cores,
-            )
-            for place in (place for place in PLACES if place.name in names):
-                match _measure(place, stage, root):
-                    case str(reason):
-                        skipped[place.name] = reason
-                        print(f"  skipped {place.name}: {reason}", flush=True)
-                    case found:
-                        figures += found
+    with staged(QUICK if arguments.quick else FULL) as (stage, root):
+        for place in (place for place in PLACES if place.name in names):
+            match _measure(place, stage, root):
+                case str(reason):
+                    skipped[place.name] = reason
+                    print(f"  skipped {place.name}: {reason}", flush=True)
+                case found:
+                    figures += found
     verdicts = judge(figures)
     print(table(figures), verdict_lines(verdicts), sep="\n\n")
     record = CachingRecord(
-        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        system=platform.platform(),
-        processor=proc.processor(),
-        core_count=os.cpu_count() or 1,
-        pinned=not gateway_cores & load_cores,
-        effort=effort,
+        circumstances=circumstances(stage),
         skipped=skipped,
         figures=figures,
         verdicts=verdicts,

@@ -1,22 +1,18 @@
 """`python -m bench.run`: one run over all installed gateways, as a table and as JSON. It installs nothing."""
 
 import argparse
-import os
-import platform
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from bench import proc
 from bench.adapters.adapter import Adapter
 from bench.adapters.catalogue import ADAPTERS
-from bench.gateway import MOCK, StartFailed, started
-from bench.lanes import FULL, QUICK, Effort, LoadFailed, Measurement, Stage, measure, measure_direct
+from bench.gateway import StartFailed, started
+from bench.lanes import FULL, QUICK, LoadFailed, Measurement, Stage, measure, measure_direct
 from bench.report import table, verdict_lines
+from bench.stage import Circumstances, circumstances, staged
 from bench.targets import Verdict, judge
 
 _RESULTS: Final = Path(__file__).parent / "results" / "local"
@@ -26,12 +22,7 @@ _RESULTS: Final = Path(__file__).parent / "results" / "local"
 class RunRecord:
     """What is written as JSON."""
 
-    finished_at: str
-    system: str
-    processor: str
-    core_count: int
-    pinned: bool
-    effort: Effort
+    circumstances: Circumstances
     skipped: dict[str, str]
     measurements: list[Measurement]
     verdicts: list[Verdict]
@@ -40,41 +31,23 @@ class RunRecord:
 def main() -> int:
     """Run, print, write; the status is 1 only with --strict and a missed target (or no Isthmus at all)."""
     arguments = _arguments()
-    effort = QUICK if arguments.quick else FULL
     names = arguments.only.split(",") if arguments.only else list(ADAPTERS)
-    gateway_cores, load_cores = proc.cores()
     skipped: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
-        root = Path(folder)
-        (root / "mock").mkdir()
-        with started(MOCK, root / "mock", limit_s=20) as mock:
-            proc.pin(mock.pid, load_cores)
-            stage = Stage(
-                mock_pid=mock.pid,
-                direct=mock.endpoint,
-                effort=effort,
-                load_cores=load_cores,
-                gateway_cores=gateway_cores,
-            )
-            print("measuring direct ...", flush=True)
-            measurements = [measure_direct(stage)]
-            for name in names:
-                outcome = _measure_one(ADAPTERS[name], stage, root)
-                match outcome:
-                    case str(reason):
-                        skipped[name] = reason
-                        print(f"  skipped {name}: {reason}", flush=True)
-                    case measurement:
-                        measurements.append(measurement)
+    with staged(QUICK if arguments.quick else FULL) as (stage, root):
+        print("measuring direct ...", flush=True)
+        measurements = [measure_direct(stage)]
+        for name in names:
+            outcome = _measure_one(ADAPTERS[name], stage, root)
+            match outcome:
+                case str(reason):
+                    skipped[name] = reason
+                    print(f"  skipped {name}: {reason}", flush=True)
+                case measurement:
+                    measurements.append(measurement)
     verdicts = judge({each.name: each for each in measurements})
     print(table(measurements), verdict_lines(verdicts), sep="\n\n")
     record = RunRecord(
-        finished_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        system=platform.platform(),
-        processor=proc.processor(),
-        core_count=os.cpu_count() or 1,
-        pinned=not gateway_cores & load_cores,
-        effort=effort,
+        circumstances=circumstances(stage),
         skipped=skipped,
         measurements=measurements,
         verdicts=verdicts,
@@ -120,7 +93,7 @@ def _write(record: RunRecord, out: Path | None) -> Path:
     _RESULTS.mkdir(parents=True, exist_ok=True)
     encoded = msgspec.json.format(msgspec.json.encode(record)) + b"\n"
     latest = _RESULTS / "latest.json"
-    stamp = record.finished_at.replace(":", "")
+    stamp = record.circumstances.finished_at.replace(":", "")
     for path in [latest, _RESULTS / f"{stamp}.json", *([out] if out else [])]:
         path.write_bytes(encoded)
     return out or latest.relative_to(Path.cwd()) if latest.is_relative_to(Path.cwd()) else latest

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 from isthmusd.core.call import Principal
-from isthmusd.core.errors import CredentialExpired, InvalidRequest, PermissionDenied
+from isthmusd.core.errors import CredentialExpired, InvalidRequest
 from isthmusd.core.tenants import Grants, Issuer, TemporaryCredential
 from isthmusd.core.tokens import Claims, to_base64url
 
@@ -62,16 +62,10 @@ def checked_project(name: str) -> str:
 
 def refuse_beyond(wish: CredentialWish, grants: Grants) -> None:
     """Raise PermissionDenied for what the issuer may not use himself."""
-    if wish.model is not None and grants.models is not None and wish.model not in grants.models:
-        raise PermissionDenied(
-            f"your key does not allow the model '{wish.model[:100]}'", code="model_not_allowed", param="model"
-        )
-    if wish.project is not None and grants.projects is not None and wish.project not in grants.projects:
-        raise PermissionDenied(
-            f"your key does not allow the project '{wish.project[:100]}'",
-            code="project_not_allowed",
-            param=PROJECT_FIELD,
-        )
+    if wish.model is not None:
+        grants.refuse_model(wish.model, "model")
+    if wish.project is not None:
+        grants.refuse_project(wish.project, PROJECT_FIELD)
 
 
 def issuer_of(principal: Principal) -> Issuer:

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from isthmusd.core.errors import PermissionDenied
+
+SHOWN = 100
+"""Characters of a caller's text that belong into a message."""
+
 
 class ForwardGrant(StrEnum):
     """Whose provider credentials Forward may use."""
@@ -44,6 +49,20 @@ class Grants:
             projects=_both(self.projects, outer.projects),
             forward=min(self.forward, outer.forward, key=FORWARD_ORDER.index),
         )
+
+    def refuse_model(self, name: str, param: str | None = None) -> None:
+        """Raise PermissionDenied for a model that is not granted, whether or not there is one of that name."""
+        if self.models is not None and name not in self.models:
+            raise PermissionDenied(
+                f"your key does not allow the model '{name[:SHOWN]}'", code="model_not_allowed", param=param
+            )
+
+    def refuse_project(self, name: str, param: str | None = None) -> None:
+        """Raise PermissionDenied for a project that is not granted."""
+        if self.projects is not None and name not in self.projects:
+            raise PermissionDenied(
+                f"your key does not allow the project '{name[:SHOWN]}'", code="project_not_allowed", param=param
+            )
 
 
 def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:

@@ -131,15 +131,17 @@ class Callers:
     async def _of_own(self, claims: Claims, method: AuthMethod, met: Met) -> Principal:
         try:
             refuse_expired(claims, self._clock.now())
-            return await (self._of_key if method is AuthMethod.GATEWAY_KEY else self._of_credential)(claims)
+            if method is AuthMethod.GATEWAY_KEY:
+                return await self._of_key(claims["jti"], claims["tenant"])
+            return await self._of_credential(claims)
         except CallerError:
             # Its signature is ours: the record of the refused call can say which one it was.
             met(Principal(tenant=claims["tenant"], key_id=claims["jti"], method=method, grants=NOTHING))
             raise
 
-    async def _of_key(self, claims: Claims) -> Principal:
-        key = await self._means.directory.key(claims["jti"])
-        if key is None or key.tenant != claims["tenant"]:
+    async def _of_key(self, key_id: str, tenant: str) -> Principal:
+        key = await self._means.directory.key(key_id)
+        if key is None or key.tenant != tenant:
             raise unknown_key()
         self._refuse_ended(key.expires_at, key.revoked_at)
         return self._principal_of(key, await self._owner(key.tenant))
@@ -172,7 +174,7 @@ class Callers:
             case AuthMethod.PROVIDER_KEY:
                 return self._of_provider_key(_from_custody(credential, claims))
             case AuthMethod.GATEWAY_KEY:
-                issuer = await self._of_key({"jti": credential.issuer.id, "tenant": credential.tenant})
+                issuer = await self._of_key(credential.issuer.id, credential.tenant)
                 if issuer.role is Role.CALLER:
                     return issuer
             case AuthMethod.IDENTITY_TOKEN:

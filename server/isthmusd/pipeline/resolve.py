@@ -99,7 +99,7 @@ class Resolver:
 
     def resolve(self, call: Call, model: str) -> Plan:
         """Find the targets for a model. Raises PermissionDenied, UnknownModel, Unauthenticated, InvalidRequest."""
-        refuse_ungranted(call.principal, model)
+        call.principal.grants.refuse_model(model)
         return self._plan(call, self._find(call.principal, model))
 
     def resolve_default(self, call: Call) -> Plan:
@@ -226,13 +226,6 @@ class Resolver:
         owner = next((name for prefix, name in self._prefixes if key.startswith(prefix)), provider.name)
         if owner != provider.name:
             raise Unauthenticated(f"this key is one of {owner}'s, but the model is served by {provider.name}")
-
-
-def refuse_ungranted(principal: Principal, model: str) -> None:
-    """Refuse a name that is not granted, before anything is known of it. Raises PermissionDenied."""
-    granted = principal.grants.models
-    if granted is not None and model not in granted:
-        raise PermissionDenied(f"your key does not allow the model '{_shown(model)}'", code="model_not_allowed")
 
 
 def _is_opened(provider: Provider, owner: Tenant | None) -> bool:

@@ -17,7 +17,7 @@ from isthmusd.pipeline.body_model import named_model
 from isthmusd.pipeline.bound import refuse_models_of_path
 from isthmusd.pipeline.carrying import Forwarded, Load, begun, carried, identified
 from isthmusd.pipeline.record import recording
-from isthmusd.pipeline.resolve import NO_OWN_KEY, refuse_ungranted
+from isthmusd.pipeline.resolve import NO_OWN_KEY
 from isthmusd.pipeline.run import Gateway
 
 NO_TENANT = "tenant_not_found"
@@ -40,7 +40,7 @@ async def tenant_forward(gateway: Gateway, arrival: Arrival, pieces: AsyncIterat
             found = named_model(arrival.headers, upload, call.principal)
             if found is not None:
                 draft.model = found[0]
-                refuse_ungranted(call.principal, found[0])
+                call.principal.grants.refuse_model(found[0])
             load = Load(call=call, arrival=arrival, target=target, path=path, upload=upload, prefix=upload.prefix)
             async with carried(gateway, load, draft) as forwarded:
                 yield forwarded

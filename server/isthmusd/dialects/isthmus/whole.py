@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from isthmus.v1.stream_pb2 import RawDelta, StreamStart
 from isthmus.v1.usage_pb2 import Usage
@@ -15,6 +16,8 @@ from isthmusd.core.chat import Extra, JsonText
 from isthmusd.core.deltas import fold
 from isthmusd.core.errors import UnsupportedFeature
 from isthmusd.dialects.isthmus.fields import join, present, split
+
+Choice = TypeVar("Choice")
 
 
 def unsaid() -> UnsupportedFeature:
@@ -78,3 +81,33 @@ class Top:
             "extra_json": join((*extra, *late.items(), *(member for each in more for member in each))),
             **present(start, names),
         }
+
+
+def gathered(
+    chunks: Iterable[Any], steps: Mapping[str, Callable[[Choice, Any], None]], begun: Callable[[], Choice]
+) -> tuple[Top, list[tuple[int, Choice]]]:
+    """Take all events of a stream; give what they say of the answer, and its choices by their index.
+
+    `steps` names what a choice does with each kind of event that is its own. Raises UnsupportedFeature for a kind of
+    another version, and what `UNWRITABLE` lists.
+    """
+    top = Top()
+    choices: dict[int, Choice] = {}
+    for chunk in chunks:
+        for event in chunk.events:
+            match event.WhichOneof("event"):
+                case None:
+                    raise unsaid()
+                case "start":
+                    top.start = event.start
+                case "usage":
+                    top.usage = event.usage
+                case "raw_json" if not event.raw_json.HasField("choice"):
+                    top.add_raw(event.raw_json)
+                case kind:
+                    step = getattr(event, kind)
+                    choice = choices.get(step.choice)
+                    if choice is None:
+                        choice = choices[step.choice] = begun()
+                    steps[kind](choice, step)
+    return top, sorted(choices.items(), key=itemgetter(0))

@@ -11,7 +11,6 @@ from isthmus.v1 import chat_pb2 as pb
 from isthmus.v1.chat_stream_pb2 import (
     AudioDelta,
     ChatChunk,
-    ChatEvent,
     LogprobsDelta,
     RefusalDelta,
     ThinkingDelta,
@@ -24,7 +23,7 @@ from isthmus.v1.usage_pb2 import Logprobs
 from isthmusd.core.chat import Extra, JsonText, RawToolCall
 from isthmusd.dialects.isthmus.calls import write_tool_call
 from isthmusd.dialects.isthmus.fields import join, member, quote, split, to_base64
-from isthmusd.dialects.isthmus.whole import Members, Top, members_of, unsaid
+from isthmusd.dialects.isthmus.whole import Members, gathered, members_of
 
 _HEAD = ("created", "system_fingerprint", "service_tier")
 _CUSTOM = "custom"
@@ -34,30 +33,11 @@ _OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 def whole_chat(chunks: Iterable[ChatChunk]) -> pb.ChatResponse:
     """Give the whole answer. Raises UnsupportedFeature for steps of another version, and what `UNWRITABLE` lists."""
-    top = Top()
-    choices: dict[int, _Choice] = {}
-    for chunk in chunks:
-        for event in chunk.events:
-            _take(event, top, choices)
+    top, choices = gathered(chunks, _STEPS, _Choice)
     whole = pb.ChatResponse(**top.fields(_HEAD))
-    for index in sorted(choices):
-        choices[index].write(index, whole.choices.add())
+    for index, choice in choices:
+        choice.write(index, whole.choices.add())
     return whole
-
-
-def _take(event: ChatEvent, top: Top, choices: dict[int, _Choice]) -> None:
-    match event.WhichOneof("event"):
-        case None:
-            raise unsaid()
-        case "start":
-            top.start = event.start
-        case "usage":
-            top.usage = event.usage
-        case "raw_json" if not event.raw_json.HasField("choice"):
-            top.add_raw(event.raw_json)
-        case kind:
-            step = getattr(event, kind)
-            _STEPS[kind](choices.setdefault(step.choice, _Choice()), step)
 
 
 @dataclass(slots=True)

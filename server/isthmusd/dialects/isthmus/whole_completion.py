@@ -13,7 +13,7 @@ from isthmus.v1 import completion_pb2 as pb
 from isthmus.v1.stream_pb2 import ChoiceEnd, RawDelta, TextDelta
 
 from isthmusd.dialects.isthmus.fields import join, member, merge, split
-from isthmusd.dialects.isthmus.whole import Members, Top, members_of, unsaid
+from isthmusd.dialects.isthmus.whole import Members, gathered, members_of
 
 _HEAD = ("created", "system_fingerprint")
 _GROWING = frozenset({"reasoning_content", "refusal"})
@@ -22,32 +22,13 @@ _GROWING = frozenset({"reasoning_content", "refusal"})
 
 def whole_completion(chunks: Iterable[pb.CompletionChunk]) -> pb.CompletionResponse:
     """Give the whole answer. Raises UnsupportedFeature for steps of another version, and what `UNWRITABLE` lists."""
-    top = Top()
-    choices: dict[int, _Choice] = {}
-    for chunk in chunks:
-        for event in chunk.events:
-            _take(event, top, choices)
+    top, choices = gathered(chunks, _STEPS, _Choice)
     start = top.start
     tier = member("service_tier", start.service_tier if start.HasField("service_tier") else None)
     whole = pb.CompletionResponse(**top.fields(_HEAD, tier))
-    for index in sorted(choices):
-        choices[index].write(index, whole.choices.add())
+    for index, choice in choices:
+        choice.write(index, whole.choices.add())
     return whole
-
-
-def _take(event: pb.CompletionEvent, top: Top, choices: dict[int, _Choice]) -> None:
-    match event.WhichOneof("event"):
-        case None:
-            raise unsaid()
-        case "start":
-            top.start = event.start
-        case "usage":
-            top.usage = event.usage
-        case "raw_json" if not event.raw_json.HasField("choice"):
-            top.add_raw(event.raw_json)
-        case kind:
-            step = getattr(event, kind)
-            _STEPS[kind](choices.setdefault(step.choice, _Choice()), step)
 
 
 @dataclass(slots=True)

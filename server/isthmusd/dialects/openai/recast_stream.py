@@ -16,6 +16,7 @@ from isthmusd.dialects.openai.kept_stream import events_of, garbled, members_of,
 from isthmusd.dialects.openai.recast_whole import (
     CHAT,
     COMPLETION,
+    HEAD,
     Kind,
     Members,
     fold,
@@ -25,8 +26,6 @@ from isthmusd.dialects.openai.recast_whole import (
 from isthmusd.framing.canonical import Exact, write_exact
 from isthmusd.framing.sse import data_event
 
-HEAD = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
-"""Members that every chunk repeats."""
 LATE = ("content", "refusal", "tool_calls", "function_call", "audio")
 """What a message says; whatever else it has, as what the model thought, comes before that."""
 

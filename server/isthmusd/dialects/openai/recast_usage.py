@@ -14,11 +14,9 @@ from isthmusd.core.usage import Usage
 from isthmusd.dialects.openai.chunk_decoder import DONE
 from isthmusd.dialects.openai.chunk_watch import ChunkWatch
 from isthmusd.dialects.openai.kept_stream import events_of, garbled, members_of, unfaithful
-from isthmusd.dialects.openai.recast_whole import Members, written_usage
+from isthmusd.dialects.openai.recast_whole import HEAD, Members, written_usage
 from isthmusd.framing.sse import SseEvent, data_event
 
-HEAD = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
-"""Members of a chunk that the one with the usage repeats."""
 _ABSENT = msgspec.Raw(b"")
 
 

@@ -40,6 +40,8 @@ GROWING = frozenset(
     }
 )
 """Texts that are streamed in pieces."""
+HEAD = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
+"""Members that every chunk repeats."""
 FIRST = frozenset({"id", "created", "model"})
 """Of these the first chunk's counts, as in OpenAI's client libraries: some servers write another time in each."""
 LAST = frozenset({"service_tier", "system_fingerprint", "usage"})
