@@ -16,9 +16,10 @@ from isthmusd.observe.sink import LineSink
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.callers import Callers, Identification
-from isthmusd.pipeline.flights import Caching, Flights
+from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.ports import ActiveCalls, Clock, Credentials, Journal, MediaFetcher, Upstream
+from isthmusd.pipeline.producing import Caching
 from isthmusd.pipeline.resolve import Resolver
 from isthmusd.pipeline.run import Gateway
 from isthmusd.providers.catalog import CATALOG, KEY_PREFIXES, TRIAL_MODEL, configured

@@ -93,26 +93,19 @@ async def test_a_server_that_is_away_at_the_start_harms_nobody() -> None:
         await assert_unharmed(pair)
 
 
-async def test_a_server_that_is_killed_harms_nobody_and_is_used_again(valkey: Valkey) -> None:
+@pytest.mark.parametrize(
+    ("breaks", "mends"), [(Valkey.stop, Valkey.start), (Valkey.pause, Valkey.go_on)], ids=["killed", "standing still"]
+)
+async def test_a_server_that_breaks_harms_nobody_and_is_used_again(
+    valkey: Valkey, breaks: Callable[[Valkey], None], mends: Callable[[Valkey], None]
+) -> None:
     with before_valkey(valkey.url) as pair:
         before = await becomes(pair, keeps=True)
-        valkey.stop()
-        await assert_unharmed(pair)
-        valkey.start()
-        after = await becomes(pair, keeps=True)
-
-    assert before
-    assert after
-
-
-async def test_a_server_that_stands_still_harms_nobody_and_is_used_again(valkey: Valkey) -> None:
-    with before_valkey(valkey.url) as pair:
-        before = await becomes(pair, keeps=True)
-        valkey.pause()
+        breaks(valkey)
         try:
             await assert_unharmed(pair)
         finally:
-            valkey.go_on()
+            mends(valkey)
         after = await becomes(pair, keeps=True)
 
     assert before

@@ -31,7 +31,7 @@ What to do next, in this order:
 2. isthmus tenants rotate --all
 3. isthmus keys rotate ID, for every key that the old secret signed (column KID of `isthmus keys list`).
 4. A day later, when `isthmus secret status` counts nothing of the old secret any more, delete its line from the file
-   and restart. Recorded bodies that it sealed cannot be read after that."""
+   and restart. Recorded bodies and kept answers that it sealed cannot be read after that."""
 
 
 def register(app: typer.Typer) -> None:

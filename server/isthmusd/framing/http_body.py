@@ -28,7 +28,7 @@ def encode_body(data: bytes, content_type: str = "") -> bytes:
 
 
 def with_headers(content_type: str, headers: Sequence[tuple[str, str]]) -> str:
-    """Put headers behind a content type, from where Envoy takes them (envoy.yaml, `unpack`).
+    """Put headers behind a content type, from where Envoy takes them (envoy.yaml, `unpack_headers`).
 
     Metadata that are sent before an answer cost a turn through grpc of their own, a tenth of what a short answer costs.
     """

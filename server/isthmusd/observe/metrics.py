@@ -131,8 +131,9 @@ class Metrics:
             self._attempt(self._bounded(attempt.provider), outcome(attempt)).inc()
         if record.cache is not None:
             self.cache.called(record.operation, record.cache)
-        # Of an answer that was given again nobody is paid a second time.
-        if record.usage is not None and record.cache != CacheStatus.HIT:
+        # Of an answer that was given again nobody is paid a second time. A hit with attempts has them from a call that
+        # asked first and left: that one knows no usage.
+        if record.usage is not None and (record.cache != CacheStatus.HIT or record.attempts):
             self._count_tokens(provider, record.usage)
 
     def _count_tokens(self, provider: str, usage: Usage) -> None:

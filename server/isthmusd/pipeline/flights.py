@@ -17,29 +17,18 @@ from isthmusd.core.errors import Garbled, GatewayError, TimedOut, UnsupportedFea
 from isthmusd.core.flight_parts import HeadPart
 from isthmusd.core.reply import Reply
 from isthmusd.core.usage import Usage
-from isthmusd.core.vault import Vault
 from isthmusd.dialects import registry
 from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form
 from isthmusd.pipeline.attempts import DEADLINE, HEAVY_BYTES, Attempts
 from isthmusd.pipeline.flight import HELD_ENTRIES, PATIENCE_S, PEER_PATIENCE_S, Flight, Hold, LostOnTheWay, Seat
 from isthmusd.pipeline.headers import Pairs
 from isthmusd.pipeline.options import PipelineOptions
-from isthmusd.pipeline.ports import Clock, FlightWatch, Peers, ReplyCache
-from isthmusd.pipeline.producing import Producer
-from isthmusd.pipeline.wanted import Asking, Wanted, policy_of, wanted
+from isthmusd.pipeline.ports import Clock
+from isthmusd.pipeline.producing import Caching, Producer
+from isthmusd.pipeline.wanted import Asking, Wanted, policy_of
 
 TRIES = 3
 """How often a call asks again for an answer that was lost with its worker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caching:
-    """What the cache is made of."""
-
-    vault: Vault
-    cache: ReplyCache
-    peers: Peers
-    watch: FlightWatch
 
 
 class Unfit(Exception):
@@ -59,8 +48,9 @@ class Flights:
         self._attempts = attempts
         self._options = options
         self._clock = clock
-        self._caching = caching
-        self._producer = None if caching is None else _producer(attempts, options, clock, caching)
+        self._producer = (
+            None if caching is None else Producer(attempts=attempts, options=options, clock=clock, caching=caching)
+        )
         self._flights: dict[tuple[bytes, bool, bool], Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._hold = Hold(HELD_ENTRIES * options.cache_entry_bytes)
@@ -80,12 +70,6 @@ class Flights:
             asking.call, asking.inbound, asking.plan, asking.arrival.headers, asking.draft
         )
 
-    async def wanted(self, asking: Asking, policy: CachePolicy) -> Wanted | None:
-        """Find out under which name an answer is kept; None: that is not certain."""
-        if self._caching is None:
-            return None
-        return await wanted(asking, policy, self._caching.vault, self._attempts, self._options)
-
     def seat(self, producer: Producer, want: Wanted, *, here: bool) -> tuple[Flight, Seat, bool]:
         """Take a seat in the flight of an answer, which begins with its first seat; tells whether this is that one."""
         place = (want.names[0], want.asking.call.strict, want.policy.reads)
@@ -101,8 +85,8 @@ class Flights:
             flight.task = asyncio.create_task(producer.produce(flight, want, here=here))
             self._tasks.add(flight.task)
             flight.task.add_done_callback(self._tasks.discard)
-        if self._caching is not None:
-            (self._caching.watch.flight_began if begins else self._caching.watch.flight_joined)()
+        watch = producer.caching.watch
+        (watch.flight_began if begins else watch.flight_joined)()
         return flight, seat, begins
 
     async def attend(self, asking: Asking) -> AbstractAsyncContextManager[Attended] | None:
@@ -110,7 +94,7 @@ class Flights:
         policy = policy_of(asking)
         if self._producer is None or policy is None:
             return None
-        want = await self.wanted(asking, policy)
+        want = await self._producer.wanted(asking, policy)
         return None if want is None else self._attended(self._producer, want)
 
     @asynccontextmanager
@@ -134,8 +118,8 @@ class Flights:
 
     def renewed(self, name: bytes, stored_at: float) -> None:
         """Take note that another worker has a newer answer."""
-        if self._caching is not None:
-            self._caching.cache.renewed(name, stored_at)
+        if self._producer is not None:
+            self._producer.caching.cache.renewed(name, stored_at)
 
     async def aclose(self) -> None:
         """End all flights."""
@@ -157,17 +141,6 @@ class Attended:
     seat: Seat
     begins: bool
     """It is the first one."""
-
-
-def _producer(attempts: Attempts, options: PipelineOptions, clock: Clock, caching: Caching) -> Producer:
-    return Producer(
-        attempts=attempts,
-        options=options,
-        clock=clock,
-        vault=caching.vault,
-        cache=caching.cache,
-        peers=caching.peers,
-    )
 
 
 class Joining:
@@ -198,7 +171,7 @@ class Joining:
         await self._leave()
 
     async def _answer(self) -> Reply:
-        want = await self._flights.wanted(self._asking, self._policy)
+        want = await self._producer.wanted(self._asking, self._policy)
         if want is None:
             return await self._alone()
         entry = self._producer.near(want)
@@ -241,6 +214,8 @@ class Joining:
         """Take a seat and wait for the answer. Raises Unfit, Alone, LostOnTheWay, and what the producer raised."""
         flight, seat, begins = self._flights.seat(self._producer, want, here=False)
         self._flight, self._seat = flight, seat
+        # Unless more is known: what failed was not kept.
+        self._asking.draft.cache = CacheStatus.MISS
         until = self._asking.call.deadline_at
         try:
             part = await seat.head(until)
@@ -281,7 +256,7 @@ class Joining:
 
     def _headers(self, want: Wanted, flight: Flight, part: HeadPart, status: CacheStatus) -> Pairs:
         if part.fresh:
-            age_s, ttl_s = 0.0, flight.ttl_s
+            age_s, ttl_s = 0.0, 0 if part.head.provenance.personal else flight.ttl_s
         else:
             age_s, ttl_s = self._clock.now() - part.head.stored_at, part.head.ttl_s
         return answer_headers(part.head, status, age_s=age_s, ttl_s=ttl_s, streams=want.form.stream)

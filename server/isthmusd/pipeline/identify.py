@@ -158,8 +158,12 @@ def is_loopback_host(authority: str) -> bool:
 
 
 def _wish(headers: Headers, name: str) -> str | None:
-    value = first(headers, name)
-    return value if value is not None or name not in ALIASES else first(headers, ALIASES[name])
+    return first(headers, _said_as(headers, name))
+
+
+def _said_as(headers: Headers, name: str) -> str:
+    """Give the name under which a caller sent a header of ours."""
+    return name if name in headers else ALIASES[name]
 
 
 def _switch(headers: Headers, name: str) -> bool:
@@ -186,9 +190,8 @@ def _project(headers: Headers, principal: Principal) -> str | None:
     project = first(headers, "x-isthmus-project") or (name if kind == "project_name" else None) or None
     if project is not None and len(project) > PROJECT_LENGTH:
         raise InvalidRequest(f"a project's name has at most {PROJECT_LENGTH} characters", param="x-isthmus-project")
-    granted = principal.grants.projects
-    if project is not None and granted is not None and project not in granted:
-        raise PermissionDenied(f"your key does not allow the project '{project[:100]}'", code="project_not_allowed")
+    if project is not None:
+        principal.grants.refuse_project(project)
     return project
 
 
@@ -208,7 +211,8 @@ def _cache_wish(headers: Headers) -> CacheWish:
 def _cache_mode(headers: Headers) -> CacheMode:
     mode = (_wish(headers, "x-isthmus-cache") or CacheMode.AUTO).strip().lower()
     if mode not in CACHE_MODES:
-        raise InvalidRequest("x-isthmus-cache must be 'auto', 'always' or 'never'", param="x-isthmus-cache")
+        name = _said_as(headers, "x-isthmus-cache")
+        raise InvalidRequest(f"{name} must be 'auto', 'always' or 'never'", param=name)
     return CACHE_MODES[mode]
 
 
@@ -217,7 +221,6 @@ def _cache_ttl(headers: Headers) -> int:
     if text is None:
         return MAX_TTL_S
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_TTL_S:
-        raise InvalidRequest(
-            f"x-isthmus-cache-ttl must be whole seconds from 1 to {MAX_TTL_S}", param="x-isthmus-cache-ttl"
-        )
+        name = _said_as(headers, "x-isthmus-cache-ttl")
+        raise InvalidRequest(f"{name} must be whole seconds from 1 to {MAX_TTL_S}", param=name)
     return int(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from isthmusd.core.caching import CachePolicy
 from isthmusd.core.call import Call
 from isthmusd.core.entry import CacheItem, Entry, Form, Head, Unreadable, kept, read_entry, write_entry
 from isthmusd.core.flight_parts import FlightPart, HeadPart, Landing, PeerLost, Piece, error_of
@@ -17,13 +18,23 @@ from isthmusd.dialects import registry
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.flight import Flight, LostOnTheWay
 from isthmusd.pipeline.options import PipelineOptions
-from isthmusd.pipeline.ports import Clock, Peers, ReplyCache
+from isthmusd.pipeline.ports import Clock, FlightWatch, Peers, ReplyCache
 from isthmusd.pipeline.record import Draft
-from isthmusd.pipeline.wanted import Wanted
+from isthmusd.pipeline.wanted import Asking, Wanted, wanted
 
 NONCE_BYTES = 12
 MODEL_LENGTH = 200
 """Of a model's name beside an entry: it is the caller's text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caching:
+    """What the cache is made of."""
+
+    vault: Vault
+    cache: ReplyCache
+    peers: Peers
+    watch: FlightWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +44,11 @@ class Producer:
     attempts: Attempts
     options: PipelineOptions
     clock: Clock
-    vault: Vault
-    cache: ReplyCache
-    peers: Peers
+    caching: Caching
+
+    async def wanted(self, asking: Asking, policy: CachePolicy) -> Wanted | None:
+        """Find out under which name an answer is kept; None: that is not certain."""
+        return await wanted(asking, policy, self.caching.vault, self.attempts, self.options)
 
     async def produce(self, flight: Flight, wanted: Wanted, *, here: bool) -> None:
         """Bring a flight to its end; `here`: by this worker, whosever business it is. Runs as the flight's task."""
@@ -52,17 +65,18 @@ class Producer:
         """Look for an answer in memory."""
         if wanted.policy.reads:
             for name in wanted.names:
-                entry = self._read(wanted, name, self.cache.near(name))
+                entry = self._read(wanted, name, self.caching.cache.near(name))
                 if entry is not None:
                     return entry
         return None
 
     async def _produce(self, flight: Flight, wanted: Wanted, here: bool) -> None:
-        entry = await self._find(wanted)
+        # A worker that asks for another has looked into the store itself: a slow one is waited for once.
+        entry = self.near(wanted) if here else await self._find(wanted)
         if entry is not None:
             _give(flight, entry)
             return
-        for owner in (None,) if here else self.peers.owners(wanted.names[0]):
+        for owner in (None,) if here else self.caching.peers.owners(wanted.names[0]):
             if owner is None:
                 await self._ask_providers(flight, wanted)
                 return
@@ -77,7 +91,7 @@ class Producer:
     async def _find(self, wanted: Wanted) -> Entry | None:
         if wanted.policy.reads:
             for name in wanted.names:
-                entry = self._read(wanted, name, await self.cache.get(name))
+                entry = self._read(wanted, name, await self.caching.cache.get(name))
                 if entry is not None:
                     return entry
         return None
@@ -87,17 +101,17 @@ class Producer:
         if sealed is None:
             return None
         try:
-            entry = read_entry(self.vault.open(sealed, name=name, lock=wanted.lock))
+            entry = read_entry(self.caching.vault.open(sealed, name=name, lock=wanted.lock))
         except Unsealable:
-            self.cache.refuse(name, "sealed")
+            self.caching.cache.refuse(name, "sealed")
             return None
         except Unreadable:
-            self.cache.refuse(name, "unreadable")
+            self.caching.cache.refuse(name, "unreadable")
             return None
         return entry if wanted.alive(entry, self.clock.now()) else None
 
     async def _ask_peer(self, flight: Flight, wanted: Wanted, owner: str) -> None:
-        async with self.peers.join(owner, wanted.for_peer()) as parts:
+        async with self.caching.peers.join(owner, wanted.for_peer()) as parts:
             await _follow(flight, parts)
 
     async def _ask_providers(self, flight: Flight, wanted: Wanted) -> None:
@@ -153,7 +167,12 @@ class Producer:
         policy = wanted.policy
         replaces = not policy.reads or policy.max_age_s is not None
         if replaces and flight.ttl_s and log.error is None:
-            await self.peers.renew(wanted.names[0], self.clock.now())
+            now = self.clock.now()
+            for name in wanted.names:
+                await self.caching.peers.renew(name, now)
+            for older in wanted.names[1:]:
+                # Of another secret: the newer answer does not take its place.
+                self.caching.cache.renewed(older, now)
 
     def _head(self, reply: Reply, form: Form) -> Head:
         return Head(
@@ -190,8 +209,8 @@ class Producer:
             usage=flight.usage,
         )
         nonce = self.clock.random_bytes(NONCE_BYTES)
-        sealed = self.vault.seal(write_entry(entry), name=name, lock=wanted.lock, nonce=nonce)
-        self.cache.put(
+        sealed = self.caching.vault.seal(write_entry(entry), name=name, lock=wanted.lock, nonce=nonce)
+        self.caching.cache.put(
             CacheItem(
                 name=name,
                 tenant=wanted.asking.call.principal.tenant,

@@ -29,7 +29,8 @@ NOTES = 64
 RENEWED = 4096
 """Names of which it is remembered that there is something newer: what waits to be written is less."""
 TRUST_S = 60.0
-"""How long memory serves what is in a store that other nodes share: they do not say what they asked for anew."""
+"""How long memory serves what is in a store: others that share it, which are no workers of this node, do not say what
+they asked for anew."""
 
 
 def open_cache(options: CacheOptions, clock: CacheClock, watch: CacheWatch) -> TieredCache:
@@ -37,8 +38,7 @@ def open_cache(options: CacheOptions, clock: CacheClock, watch: CacheWatch) -> T
     memory = MemoryCache(options.memory_bytes, clock.now) if options.memory_bytes else None
     store = open_store(options, clock)
     patient = None if store is None else PatientCache(store, options.timeout_s, clock, watch)
-    trust_s = math.inf if options.url is None else TRUST_S
-    return TieredCache(memory, patient, watch, clock.now, trust_s=trust_s)
+    return TieredCache(memory, patient, watch, clock.now)
 
 
 def open_store(options: CacheOptions, clock: CacheClock) -> CacheStore | None:
@@ -59,8 +59,6 @@ class TieredCache:
         store: PatientCache | None,
         watch: CacheWatch,
         now: Callable[[], float],
-        *,
-        trust_s: float = math.inf,
     ) -> None:
         self._memory = memory
         self._store = store
@@ -72,7 +70,7 @@ class TieredCache:
         self._heard_at = 0.0
         self._is_used = False
         self._shown = (0, 0)
-        self._trust_s = trust_s
+        self._trust_s = math.inf if store is None else TRUST_S
         self._renewed: OrderedDict[bytes, float] = OrderedDict()
 
     async def __aenter__(self) -> Self:

@@ -75,6 +75,15 @@ def test_tokens_of_an_answer_are_counted_when_it_is_made_not_when_it_is_given_ag
     assert shown["isthmus_calls_total{end=complete,operation=chat,provider=none,status_class=2xx,surface=openai}"] == 2
 
 
+def test_tokens_count_for_who_takes_over_from_the_call_that_asked_first() -> None:
+    left = replace(RECORD, cache="MISS", attempts=(), usage=None, end=EndReason.CANCELLED)
+    heir = replace(RECORD, cache="HIT")
+
+    shown = counted(left, heir)
+
+    assert shown["isthmus_tokens_total{kind=prompt,provider=openai}"] == 7
+
+
 def test_call_without_a_target_has_no_provider() -> None:
     refused = replace(RECORD, attempts=(), status=401, end=EndReason.REFUSED, first_event_s=None, usage=None)
 

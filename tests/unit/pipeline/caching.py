@@ -10,7 +10,7 @@ from isthmusd.core.entry import CacheItem
 from isthmusd.core.flight_parts import FlightPart, PeerAsking
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.vault import Vault
-from isthmusd.pipeline.flights import Caching
+from isthmusd.pipeline.producing import Caching
 
 SECRET = "unit-tests-only-7f3a9c51e2b84d06"
 
@@ -87,11 +87,13 @@ class ScriptedPeers:
 class CacheParts:
     """All of it."""
 
+    secrets: str = SECRET
+    """The newest first."""
     answers: KeptAnswers = field(default_factory=KeptAnswers)
     watched: Watched = field(default_factory=Watched)
     peers: ScriptedPeers = field(default_factory=ScriptedPeers)
 
     @property
     def caching(self) -> Caching:
-        vault = Vault(Keyring.parse(SECRET))
+        vault = Vault(Keyring.parse(self.secrets))
         return Caching(vault=vault, cache=self.answers, peers=self.peers, watch=self.watched)

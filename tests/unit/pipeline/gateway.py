@@ -11,8 +11,9 @@ from isthmusd.core.profile import Flavour, Provider
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.callers import Identification
-from isthmusd.pipeline.flights import Caching, Flights
+from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.options import PipelineOptions
+from isthmusd.pipeline.producing import Caching
 from isthmusd.pipeline.resolve import ModelAlias, Resolver
 from isthmusd.pipeline.run import Gateway
 

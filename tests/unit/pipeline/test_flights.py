@@ -303,6 +303,7 @@ def test_cookies_of_a_session_keep_an_answer_out_and_those_of_an_edge_do_not() -
 
     assert [each.cache for each in got] == ["MISS", "MISS", "HIT"]
     assert not any("set-cookie" in each.headers for each in got)
+    assert ["cache-control" in each.headers for each in got] == [False, True, True]
 
 
 def test_an_answer_that_is_longer_than_an_entry_reaches_all_and_is_not_kept() -> None:

@@ -84,6 +84,9 @@ async def test_what_one_worker_has_the_other_finds_there(asker: int) -> None:
         assert own.sent == 1
         assert own.workers[0].parts.answers.items
         assert own.workers[1].parts.answers.items == {}
+        # Who asks another worker has looked into the store that they share: a slow one is waited for once.
+        looked = [len(worker.parts.answers.asked) for worker in own.workers]
+        assert looked == ([1, 1] if asker == 0 else [0, 1])
 
 
 async def test_keep_alives_pass_and_are_no_part_of_it() -> None:

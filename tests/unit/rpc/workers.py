@@ -16,10 +16,11 @@ from typing import Any, Self
 from isthmusd.core.record import Record
 from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival
+from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.record import Draft
 from isthmusd.pipeline.run import Gateway, run, understand
-from isthmusd.pipeline.wanted import Asking, policy_of
+from isthmusd.pipeline.wanted import Asking, policy_of, wanted
 from isthmusd.rpc.flights import PeerServer
 from isthmusd.upstream.peers import WorkerPeers
 
@@ -132,7 +133,9 @@ class Worker:
         plan = gateway.resolver.resolve(call, inbound.peeked.model)
         asking = Asking(arrival=arrival, call=call, inbound=inbound, plan=plan, draft=draft)
         policy = policy_of(asking)
-        want = None if policy is None else await gateway.flights.wanted(asking, policy)
+        attempts = Attempts(self.built.upstream, self.built.clock, gateway.options)
+        vault = self.parts.caching.vault
+        want = None if policy is None else await wanted(asking, policy, vault, attempts, gateway.options)
         if want is None:
             raise LookupError("the answer to this call is not kept")
         return want.names[0]

@@ -149,15 +149,21 @@ async def test_what_was_asked_for_anew_is_not_given_as_it_was(options: CacheOpti
         assert await cache.get(old.name) == newer.sealed
 
 
-async def test_memory_does_not_trust_itself_for_long_where_nodes_share_a_store() -> None:
-    clock = StillClock()
-    cache = TieredCache(MemoryCache(MIB, clock.now), None, Counts(), clock.now, trust_s=60.0)
-    cache.put(item("a", ttl_s=600))
+async def test_memory_does_not_trust_itself_for_long_where_others_may_share_the_store(options: CacheOptions) -> None:
+    clock, counts = StillClock(), Counts()
+    store = open_store(options, RealClock())
+    assert store is not None
+    patient = PatientCache(store, 0.05, RealClock(), counts)
+    cache = TieredCache(MemoryCache(MIB, clock.now), patient, counts, clock.now)
+    alone = TieredCache(MemoryCache(MIB, clock.now), None, counts, clock.now)
+    for each in (cache, alone):
+        each.put(item("a", ttl_s=600))
 
     clock.at += 59
     assert cache.near(name("a")) is not None
     clock.at += 2
     assert cache.near(name("a")) is None
+    assert alone.near(name("a")) is not None
 
 
 @pytest.mark.parametrize("loop", [asyncio.SelectorEventLoop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

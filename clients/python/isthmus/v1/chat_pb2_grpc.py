@@ -28,7 +28,8 @@ if _version_not_supported:
 
 class ChatServiceStub(object):
     """Asks any model for the next message of a conversation, translated to what its provider speaks.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     def __init__(self, channel):
@@ -51,7 +52,8 @@ class ChatServiceStub(object):
 
 class ChatServiceServicer(object):
     """Asks any model for the next message of a conversation, translated to what its provider speaks.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     def CreateChatCompletion(self, request, context):
@@ -91,7 +93,8 @@ def add_ChatServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ChatService(object):
     """Asks any model for the next message of a conversation, translated to what its provider speaks.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     @staticmethod

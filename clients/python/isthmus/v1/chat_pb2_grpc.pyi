@@ -29,7 +29,8 @@ GRPC_VERSION: str
 
 class ChatServiceStub:
     """Asks any model for the next message of a conversation, translated to what its provider speaks.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     @_typing.overload
@@ -44,7 +45,8 @@ class ChatServiceStub:
 @_typing.type_check_only
 class ChatServiceAsyncStub(ChatServiceStub):
     """Asks any model for the next message of a conversation, translated to what its provider speaks.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -55,7 +57,8 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
 class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """Asks any model for the next message of a conversation, translated to what its provider speaks.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     @_abc_1.abstractmethod

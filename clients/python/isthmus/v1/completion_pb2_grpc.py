@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class CompletionServiceStub(object):
     """Continues prompts. A model that knows only chat gets each prompt as one user message.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     def __init__(self, channel):
@@ -50,7 +51,8 @@ class CompletionServiceStub(object):
 
 class CompletionServiceServicer(object):
     """Continues prompts. A model that knows only chat gets each prompt as one user message.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     def CreateCompletion(self, request, context):
@@ -90,7 +92,8 @@ def add_CompletionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CompletionService(object):
     """Continues prompts. A model that knows only chat gets each prompt as one user message.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     @staticmethod

@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class CompletionServiceStub:
     """Continues prompts. A model that knows only chat gets each prompt as one user message.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     @_typing.overload
@@ -43,7 +44,8 @@ class CompletionServiceStub:
 @_typing.type_check_only
 class CompletionServiceAsyncStub(CompletionServiceStub):
     """Continues prompts. A model that knows only chat gets each prompt as one user message.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -54,7 +56,8 @@ class CompletionServiceAsyncStub(CompletionServiceStub):
 
 class CompletionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Continues prompts. A model that knows only chat gets each prompt as one user message.
-    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+    The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+    Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
     """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class EmbeddingServiceStub(object):
-    """Turns inputs into vectors.
+    """Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+    (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
     """
 
     def __init__(self, channel):
@@ -43,7 +44,8 @@ class EmbeddingServiceStub(object):
 
 
 class EmbeddingServiceServicer(object):
-    """Turns inputs into vectors.
+    """Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+    (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
     """
 
     def CreateEmbedding(self, request, context):
@@ -70,7 +72,8 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService(object):
-    """Turns inputs into vectors.
+    """Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+    (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EmbeddingServiceStub:
-    """Turns inputs into vectors."""
+    """Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+    (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +40,18 @@ class EmbeddingServiceStub:
 
 @_typing.type_check_only
 class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
-    """Turns inputs into vectors."""
+    """Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+    (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEmbedding: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbeddingRequest, _embedding_pb2.EmbeddingResponse]  # type: ignore[assignment]
     """Answers one vector per input."""
 
 class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Turns inputs into vectors."""
+    """Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+    (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
+    """
 
     @_abc_1.abstractmethod
     def CreateEmbedding(

@@ -529,7 +529,7 @@ export type Record = Message<"isthmus.v1.Record"> & {
   attempts: RecordAttempt[];
 
   /**
-   * `HIT`, `MISS` or `BYPASS`. Unset: such calls are not cached.
+   * `HIT`, `MISS` or `BYPASS`. Unset: such calls are not cached, or it was refused before.
    *
    * @generated from field: optional string cache = 17;
    */

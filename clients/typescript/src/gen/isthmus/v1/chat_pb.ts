@@ -1253,7 +1253,8 @@ export const ToolChoiceModeSchema: GenEnum<ToolChoiceMode> = /*@__PURE__*/
 
 /**
  * Asks any model for the next message of a conversation, translated to what its provider speaks.
- * The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+ * The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+ * Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
  *
  * @generated from service isthmus.v1.ChatService
  */

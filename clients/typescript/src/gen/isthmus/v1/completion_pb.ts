@@ -515,7 +515,8 @@ export const CompletionLogprobsDeltaSchema: GenMessage<CompletionLogprobsDelta> 
 
 /**
  * Continues prompts. A model that knows only chat gets each prompt as one user message.
- * The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`).
+ * The caller's deadline is the gRPC deadline; cache, endpoint and the like are metadata (`x-isthmus-*`, `cache-control`).
+ * Metadata of the answer say whether it came from the cache: `x-isthmus-cache`, `age`.
  *
  * @generated from service isthmus.v1.CompletionService
  */

@@ -303,7 +303,8 @@ export const EmbeddingEncodingSchema: GenEnum<EmbeddingEncoding> = /*@__PURE__*/
   enumDesc(file_isthmus_v1_embedding, 0);
 
 /**
- * Turns inputs into vectors.
+ * Turns inputs into vectors. The same inputs get the same vectors from the cache, unless metadata say otherwise
+ * (`x-isthmus-cache: never`); metadata of the answer tell (`x-isthmus-cache`, `age`).
  *
  * @generated from service isthmus.v1.EmbeddingService
  */
