@@ -49,6 +49,14 @@ def with_members(**members: Any) -> Asking:
 
 USUAL = Asking()
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in ("f", "g")]
+
+
+def schema(*names: str) -> dict[str, Any]:
+    """Give the response format of an object with these properties."""
+    properties = {name: {"type": "string"} for name in names}
+    return {"type": "json_schema", "json_schema": {"name": "r", "schema": {"type": "object", "properties": properties}}}
+
+
 DIFFERENT: Mapping[str, tuple[Asking, Asking]] = {
     "endpoint": (USUAL, Asking(more=(("x-isthmus-endpoint", "main"),))),
     "endpoint by its older name": (USUAL, Asking(more=(("x-bt-endpoint-name", "main"),))),
@@ -65,6 +73,10 @@ DIFFERENT: Mapping[str, tuple[Asking, Asking]] = {
     "text or number": (with_members(vendor_field=1), with_members(vendor_field="1")),
     "long seed": (with_members(seed=SEED), with_members(seed=SEED + 1)),
     "temperature": (USUAL, with_members(temperature=0.1, seed=1)),
+    "order in a schema": (
+        with_members(response_format=schema("a", "b")),
+        with_members(response_format=schema("b", "a")),
+    ),
     "order of a list": (with_members(tools=TOOLS), with_members(tools=TOOLS[::-1])),
     "split of a text": (
         with_members(messages=[{"role": "user", "content": "{text}"}, {"role": "user", "content": "b"}]),

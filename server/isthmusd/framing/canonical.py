@@ -1,6 +1,7 @@
 """JSON in one form: equal texts for equal values, whatever the order of names and the spacing. It judges no content.
 
-Numbers are their text: a seed of 23 digits is no other seed, and whether 1 and 1.0 are the same is for providers.
+Numbers are their text: a seed of 23 digits is no other seed, and whether 1 and 1.0 are the same is for providers. The
+order of names counts in one place, `IN_ORDER`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ MOST_VALUES = 250_000
 seconds, in whichever thread. The same bytes mean the same, and are what a client sends that asks again."""
 VALUE_MARKS = (b",", b"[", b"{")
 """Before each value, but for those of members, there is one of them."""
+IN_ORDER = "properties"
+"""Member whose own members have an order that counts: models answer in the order in which a schema names them.
+https://platform.openai.com/docs/guides/structured-outputs#key-ordering"""
+_IN_ORDER_MARK = b'"properties"'
+"""How it is written wherever it is a name; within a text the quotes would have backslashes before them."""
 
 
 def canonical_object(text: bytes, without: Mapping[str, Callable[[Exact], bool]]) -> bytes | None:
@@ -63,9 +69,39 @@ def _written(value: Exact, without: Mapping[str, Callable[[Exact], bool]]) -> by
     match value:
         case dict():
             left_out = {name for name, is_known in without.items() if name in value and is_known(value[name])}
-            return write_exact({name: member for name, member in value.items() if name not in left_out})
+            return _form({name: member for name, member in value.items() if name not in left_out})
         case _:
             return None
+
+
+def _form(members: dict[str, Exact]) -> bytes:
+    """Write what is asked. Where no member has an order that counts, which is seen in a moment, this is all of it."""
+    written = write_exact(members)
+    if _IN_ORDER_MARK not in written:
+        return written
+    _number_members(members)
+    return write_exact(members)
+
+
+def _number_members(value: Exact) -> None:
+    """Put their place before the names of members whose order counts, in the value itself: it was read for this alone.
+
+    Six digits are enough for `MOST_VALUES`, and are cut off again in thought: two orders never become one text.
+    """
+    match value:
+        case dict():
+            for member in value.values():
+                _number_members(member)
+            match value.get(IN_ORDER):
+                case dict(ordered):
+                    value[IN_ORDER] = {f"{place:06}{name}": ordered[name] for place, name in enumerate(ordered)}
+                case _:
+                    pass
+        case list():
+            for item in value:
+                _number_members(item)
+        case _:
+            pass
 
 
 def _number(text: str) -> msgspec.Raw:

@@ -1,4 +1,5 @@
-"""Requests in canonical form are equal bytes exactly when they are equal as JSON, numbers by their text."""
+"""Requests in canonical form are equal bytes exactly when they are equal as JSON, numbers by their text, members of
+`properties` with their order."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class Number(str):
 
 
 texts = st.text(st.sampled_from('ab"\\/\n\x01\x7fé\u2028😀'), max_size=3)
-names = st.sampled_from(["a", "b", "A", "é", "😀", "", "stream", "stream_options", "seed"])
+names = st.sampled_from(["a", "b", "A", "é", "😀", "", "stream", "stream_options", "seed", "properties", "000000a"])
 leaves = st.one_of(st.none(), st.booleans(), texts, st.sampled_from(NUMBERS).map(Number))
 values = st.recursive(
     leaves,
@@ -58,7 +59,7 @@ def written(value: Any, chance: random.Random, *, tight: bool) -> str:
         ways.append("".join("\\u" + chance.choice((code, code.upper())) for code in codes))
         return ways[0] if tight else chance.choice(ways)
 
-    def any_of(value: Any) -> str:
+    def any_of(value: Any, *, in_order: bool = False) -> str:
         match value:
             case None:
                 return "null"
@@ -71,15 +72,15 @@ def written(value: Any, chance: random.Random, *, tight: bool) -> str:
             case list():
                 return "[" + ",".join(space() + any_of(item) + space() for item in value) + "]"
             case _:
-                pairs = list(value.items())
-                chance.shuffle(pairs)
-                members = (f"{space()}{text(name)}{space()}:{space()}{any_of(item)}{space()}" for name, item in pairs)
+                pairs = [(text(name), any_of(item, in_order=name == "properties")) for name, item in value.items()]
+                chance.shuffle([] if in_order else pairs)
+                members = (f"{space()}{name}{space()}:{space()}{item}{space()}" for name, item in pairs)
                 return "{" + ",".join(members) + "}"
 
     return space() + any_of(value) + space()
 
 
-def meaning(value: Any) -> Any:
+def meaning(value: Any, *, in_order: bool = False) -> Any:
     """Give what two values share exactly when they mean the same."""
     match value:
         case Number():
@@ -87,7 +88,8 @@ def meaning(value: Any) -> Any:
         case list():
             return ("array", tuple(meaning(item) for item in value))
         case dict():
-            return ("object", frozenset((name, meaning(item)) for name, item in value.items()))
+            members = [(name, meaning(item, in_order=name == "properties")) for name, item in value.items()]
+            return ("list of members", tuple(members)) if in_order else ("object", frozenset(members))
         case _:
             return (type(value).__name__, value)
 
@@ -105,11 +107,12 @@ def changed(value: Any, chance: random.Random) -> Any:
     match value:
         case dict() if value:
             name = chance.choice(sorted(value))
-            return {**value, name: changed(value[name], chance)}
+            kept = {**value, name: changed(value[name], chance)}
+            return chance.choice((kept, dict(reversed(kept.items()))))
         case list() if value:
             place = chance.randrange(len(value))
-            kept = [*value[:place], changed(value[place], chance), *value[place + 1 :]]
-            return chance.choice((kept, kept[::-1]))
+            items = [*value[:place], changed(value[place], chance), *value[place + 1 :]]
+            return chance.choice((items, items[::-1]))
         case Number():
             return Number(chance.choice(NUMBERS))
         case str():
@@ -154,9 +157,49 @@ def test_exact_values_are_read_and_written_without_a_change(value: Any, chance: 
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('{"properties":{"a":1,"b":2}}', '{"properties":{"b":2,"a":1}}', False),
+        ('{"x":[{"y":{"properties":{"a":1,"b":2}}}]}', '{"x":[{"y":{"properties":{"b":2,"a":1}}}]}', False),
+        ('{"\\u0070roperties":{"a":1,"b":2}}', '{"properties":{"a":1,"b":2}}', True),
+        ('{"\\u0070roperties":{"a":1,"b":2}}', '{"properties":{"b":2,"a":1}}', False),
+        ('{"properties":{"a":{"x":1,"y":2}}}', '{"properties":{"a":{"y":2,"x":1}}}', True),
+        (
+            '{"properties":{"a":{"properties":{"x":1,"y":2}}}}',
+            '{"properties":{"a":{"properties":{"y":2,"x":1}}}}',
+            False,
+        ),
+        ('{"properties":{"properties":{"x":1,"y":2}}}', '{"properties":{"properties":{"y":2,"x":1}}}', False),
+        ('{"properties":[{"x":1,"y":2}]}', '{"properties":[{"y":2,"x":1}]}', True),
+        ('{"a":1,"properties":{},"b":2}', '{"b":2,"properties":{},"a":1}', True),
+        ('{"a":"properties","b":1}', '{"b":1,"a":"properties"}', True),
+        ('{"properties":{"a":1}}', '{"properties":{"000000a":1}}', False),
+        ('{"properties":{"a":1}}', '{"properties":[["a",1]]}', False),
+        ('{"property":{"a":1,"b":2}}', '{"property":{"b":2,"a":1}}', True),
+    ],
+)
+def test_the_order_of_the_members_of_properties_counts(one: str, other: str, same: bool) -> None:
+    first, second = canonical(one), canonical(other)
+
+    assert first is not None
+    assert second is not None
+    assert (first == second) is same
+
+
+def test_every_place_among_many_properties_counts() -> None:
+    names = [f'"p{place}":{{}}' for place in range(1200)]
+    swapped = [*names[:1000], names[1001], names[1000], *names[1002:]]
+
+    assert canonical('{"properties":{' + ",".join(names) + "}}") != canonical(
+        '{"properties":{' + ",".join(swapped) + "}}"
+    )
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '{"a":1,"a":1}',
+        '{"properties":{"a":1,"a":1}}',
         '{"a":1,"\\u0061":2}',
         '{"b":[{"c":{"a":1,"b":2,"a":1}}]}',
         '{ "stream" : true, "stream" : true }',
@@ -184,6 +227,8 @@ def test_a_name_that_repeats_leaves_no_certain_meaning(text: str) -> None:
         b'{"a":NaN}',
         b'{"a":"\\u0041","b":NaN}',
         b'{"a":"\\u0041","b":-Infinity}',
+        b'{"properties":{},"a":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"properties":{"a":"\\ud800"}}',
         b'{"a":1',
         b"[1]",
         b'["\\u0041"]',
