@@ -4,7 +4,7 @@ node are of one build, so the bytes need no history. Carrying them is `upstream/
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -36,6 +36,11 @@ class PeerAsking:
     authority: str | None
     started_at: float
     deadline_s: float | None = None
+    name: bytes
+    """Under which the asking worker wants it. Where the other one finds another name, they know different things of the
+    caller, and might wait for each other."""
+    fresh: bool = False
+    """What is kept does not serve the call, whatever its headers say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,7 @@ class HeadPart:
     joined: bool
     """Another call asked for it."""
     attempts: tuple[Attempt, ...] = ()
-    """What was sent to providers so far, told to the one call that accounts for it: it may leave before the end."""
+    """What was sent to providers so far, given to the one call that accounts for it: it may leave before the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,7 @@ class Landing:
 
     usage: Usage | None
     attempts: tuple[Attempt, ...]
-    """What was sent to providers, told to the one call that accounts for it."""
+    """What was sent to providers since it began, given to the one call that accounts for it."""
     failure: Failure | None = None
     told: bool = False
     """The last piece tells the failure."""
@@ -95,15 +100,29 @@ def failure_of(error: GatewayError) -> Failure:
     spoken = error.speaker if isinstance(error, Exhausted) else error
     return Failure(
         kind=next(each.__name__ for each in type(spoken).__mro__ if each.__name__ in KINDS),
-        message=error.message,
+        message=_written(error.message),
         type=error.type,
         code=error.code,
         param=error.param,
         http_status=error.http_status,
         retryable=error.retryable,
         retry_after_s=error.retry_after_s,
-        told=error.told if isinstance(error, UpstreamError) else None,
+        told=_told(error.told) if isinstance(error, UpstreamError) else None,
     )
+
+
+def _told(told: Told) -> Told:
+    request_id, detail = told.request_id, told.detail
+    return replace(
+        told,
+        request_id=None if request_id is None else _written(request_id),
+        detail=None if detail is None else _written(detail),
+    )
+
+
+def _written(text: str) -> str:
+    """Write a provider's bytes that are no Unicode as question marks: what headers have of them is surrogates here."""
+    return text.encode(errors="replace").decode()
 
 
 KINDS: dict[str, type[GatewayError]] = {

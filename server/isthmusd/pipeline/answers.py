@@ -113,7 +113,9 @@ class Following:
         else:
             return
         draft.interrupted_by(error)
-        draft.attempts += self._flight.settle(self._seat)
+        # If others read on, it is theirs to account for what was sent.
+        await self._seat.leave()
+        settle(self._flight, self._seat, draft)
         last = self._wanted.kept.write_failure(error)
         if last is None:
             raise error
@@ -138,8 +140,16 @@ class Following:
                 case other:
                     draft.ended_by(other)
         draft.usage = flight.usage
-        draft.attempts += flight.settle(self._seat)
+        settle(flight, self._seat, draft)
         draft.settle()
+
+
+def settle(flight: Flight, seat: Seat, draft: Draft) -> None:
+    """Write down what was sent to providers, and what that took, if it is this seat's to account for."""
+    attempts = flight.settle(seat)
+    draft.attempts += attempts
+    if attempts and draft.usage is None:
+        draft.usage = flight.usage
 
 
 def following(wanted: Wanted, flight: Flight, seat: Seat, headers: Pairs, keep_alive: Any) -> Stream:

@@ -63,11 +63,14 @@ class Flight:
         self.overflowed = False
         """It is longer than an entry, or than there is room for: it will not be kept."""
         self.usage: Usage | None = None
-        self.attempts: tuple[Attempt, ...] = ()
+        self.sent: tuple[Attempt, ...] = ()
+        """What was sent to providers for it. It only grows."""
         self.ttl_s = 0
         """How long it will be kept; 0: not at all. The first call that wants it kept says so."""
         self.task: asyncio.Task[None] | None = None
         self.pieces: list[bytes] = []
+        self._accounted = 0
+        """How much of what was sent is in somebody's account."""
         self._gone = 0
         """Pieces before the held ones."""
         self._size = 0
@@ -98,6 +101,11 @@ class Flight:
         get it."""
         return self.overflowed and (self.head is None or self.head.head.form.stream)
 
+    @property
+    def _bound(self) -> int:
+        """How much it may hold now, in bytes."""
+        return LEAST_HELD if self._hold.is_full else self._most
+
     def begin(self, part: HeadPart) -> None:
         """Tell what is known before the body."""
         self.head = part
@@ -110,7 +118,6 @@ class Flight:
         self._hold.held += len(data)
         if not self.overflowed and (self._size > self._most or (self._hold.is_full and self._size > LEAST_HELD)):
             self.overflowed = True
-            self._most = LEAST_HELD if self._hold.is_full else self._most
             self.close()
         self._wake()
 
@@ -124,7 +131,7 @@ class Flight:
         """Wait until the slowest readers have made room, for as long as the others can wait for them. Only an answer
         that is longer than an entry needs any."""
         loop = asyncio.get_running_loop()
-        while self.overflows and self._trimmed() > self._most:
+        while self.overflows and self._trimmed() > self._bound:
             slowest = [seat for seat in self._seats if seat.reads and seat.place == self._gone]
             left_s = min((seat.patience_s for seat in slowest), default=PATIENCE_S)
             began_at, self._room = loop.time(), loop.create_future()
@@ -168,21 +175,25 @@ class Flight:
         self._hold.held -= self._size
         self._hold = Hold(0)
         task = self.task
-        if task is not None and not task.done():
+        # What has come to its end only closes its connection: cut short, it could not be used again.
+        if task is not None and not task.done() and not self.over:
             self.close()
             task.cancel()
             # What was sent to providers is in the record of the call that leaves: its account is complete only then.
             await asyncio.wait((task,))
 
-    def owed(self, seat: Seat) -> tuple[Attempt, ...]:
-        """Show what was sent to providers to the one seat that accounts for it."""
-        return () if self._seats and self._seats[0] is not seat else self.attempts
+    def account(self, seat: Seat) -> tuple[Attempt, ...]:
+        """Give what was sent to providers, and is in nobody's account, to the seat whose business that is: the first of
+        those that have not settled."""
+        if next((each for each in self._seats if not each.settled), seat) is not seat:
+            return ()
+        attempts, self._accounted = self.sent[self._accounted :], len(self.sent)
+        return attempts
 
     def settle(self, seat: Seat) -> tuple[Attempt, ...]:
-        """Give what was sent to providers to the one seat that accounts for it, once."""
-        attempts = self.owed(seat)
-        if attempts:
-            self.attempts = ()
+        """Do so for the last time."""
+        attempts = self.account(seat)
+        seat.settled = True
         return attempts
 
     def piece(self, place: int) -> bytes:
@@ -193,7 +204,7 @@ class Flight:
         """Somebody has read on, or left."""
         # To look at all readers for each of them, whenever one reads, would cost more than all reading.
         room = self._room
-        if room is not None and not room.done() and self.overflows and self._trimmed() <= self._most:
+        if room is not None and not room.done() and self.overflows and self._trimmed() <= self._bound:
             room.set_result(None)
 
     def _wake(self) -> None:
@@ -216,7 +227,18 @@ class Flight:
 class Seat:
     """One call's place in a flight. Used by one task."""
 
-    __slots__ = ("_alarm", "_flight", "_most_patience_s", "_waiter", "behind", "breath", "patience_s", "place", "reads")
+    __slots__ = (
+        "_alarm",
+        "_flight",
+        "_most_patience_s",
+        "_waiter",
+        "behind",
+        "breath",
+        "patience_s",
+        "place",
+        "reads",
+        "settled",
+    )
 
     def __init__(self, flight: Flight, patience_s: float) -> None:
         self.place = 0
@@ -225,6 +247,8 @@ class Seat:
         """Piece by piece; False: the whole is waited for, or nothing more is read."""
         self.breath = False
         self.behind = False
+        self.settled = False
+        """It asks for no account any more: its record is written."""
         self.patience_s = patience_s
         """How long the others still wait for it; when it has caught up, as long as in the beginning."""
         self._most_patience_s = patience_s

@@ -14,11 +14,11 @@ from typing import Any
 from isthmusd.core.caching import CACHED, CachePolicy, CacheStatus
 from isthmusd.core.entry import Entry, Head
 from isthmusd.core.errors import Garbled, GatewayError, TimedOut, UnsupportedFeature
-from isthmusd.core.flight_parts import HeadPart
+from isthmusd.core.flight_parts import HeadPart, PeerAsking
 from isthmusd.core.reply import Reply
 from isthmusd.core.usage import Usage
 from isthmusd.dialects import registry
-from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form
+from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form, settle
 from isthmusd.pipeline.attempts import DEADLINE, HEAVY_BYTES, Attempts
 from isthmusd.pipeline.flight import HELD_ENTRIES, PATIENCE_S, PEER_PATIENCE_S, Flight, Hold, LostOnTheWay, Seat
 from isthmusd.pipeline.headers import Pairs
@@ -89,25 +89,23 @@ class Flights:
         (watch.flight_began if begins else watch.flight_joined)()
         return flight, seat, begins
 
-    async def attend(self, asking: Asking) -> AbstractAsyncContextManager[Attended] | None:
-        """Take a seat for a call of another worker; None: the answer to this call is not shared."""
-        policy = policy_of(asking)
-        if self._producer is None or policy is None:
-            return None
-        want = await self._producer.wanted(asking, policy)
-        return None if want is None else self._attended(self._producer, want)
-
     @asynccontextmanager
-    async def _attended(self, producer: Producer, want: Wanted) -> AsyncGenerator[Attended]:
-        while True:
-            flight, seat, begins = self.seat(producer, want, here=True)
+    async def attend(self, asking: Asking, peer: PeerAsking) -> AsyncGenerator[Attended | None]:
+        """Take a seat for a call of another worker; None: the answer to this call is not shared."""
+        policy, producer = policy_of(asking), self._producer
+        want = None if producer is None or policy is None else await producer.wanted(asking, policy)
+        if producer is None or want is None or want.names[0] != peer.name:
+            yield None
+            return
+        for each in (want.fresh,) if peer.fresh else (want, want.fresh):
+            flight, seat, begins = self.seat(producer, each, here=True)
             try:
-                if await self._serves(want, seat):
+                if await self._serves(each, seat):
                     yield Attended(flight, seat, begins)
                     return
             finally:
                 await seat.leave()
-            want = want.fresh
+        yield None
 
     async def _serves(self, want: Wanted, seat: Seat) -> bool:
         try:
@@ -219,7 +217,7 @@ class Joining:
         until = self._asking.call.deadline_at
         try:
             part = await seat.head(until)
-            self._judge(want, part)
+            self._judge(want, part, first=begins and not part.joined)
             status = CacheStatus.MISS if begins and part.fresh and not part.joined else CacheStatus.HIT
             headers = self._headers(want, flight, part, status)
             if want.form.stream and want.is_for(part.head.form):
@@ -238,7 +236,7 @@ class Joining:
             raise (Alone if part.fresh else Unfit) from None
         self._note(want, part, status)
         self._asking.draft.usage = flight.usage
-        self._asking.draft.attempts += flight.settle(seat)
+        settle(flight, seat, self._asking.draft)
         return complete_reply(want, part.head, headers, pieces)
 
     async def _in_form(self, want: Wanted, head: Head, pieces: Sequence[bytes], usage: Usage | None) -> list[Any]:
@@ -248,8 +246,10 @@ class Joining:
         heavy = self._producer.attempts.heavy
         return await asyncio.get_running_loop().run_in_executor(heavy, in_form, want, head, pieces, usage, self._clock)
 
-    def _judge(self, want: Wanted, part: HeadPart) -> None:
+    def _judge(self, want: Wanted, part: HeadPart, *, first: bool) -> None:
         if want.refuses(part.head):
+            raise Alone
+        if part.head.provenance.personal and not first:
             raise Alone
         if not part.fresh and not want.takes(part.head, self._clock.now()):
             raise Unfit
@@ -273,4 +273,4 @@ class Joining:
             await stack.aclose()
         if seat is not None and flight is not None:
             await seat.leave()
-            self._asking.draft.attempts += flight.settle(seat)
+            settle(flight, seat, self._asking.draft)

@@ -150,15 +150,15 @@ def returned_from_model(headers: Headers) -> Pairs:
     ]
     name = request_id_in(headers)
     if name is not None:
-        kept.append(("x-isthmus-upstream-request-id", printable(name)))
+        kept.append(("x-isthmus-upstream-request-id", name))
     return tuple(kept)
 
 
 def request_id_in(headers: Headers) -> str | None:
-    """Find the name that a provider gave the call."""
+    """Find the name that a provider gave the call, in printable ASCII: it goes into records, too."""
     for name in REQUEST_IDS:
         if name in headers:
-            return headers[name][0]
+            return printable(headers[name][0])
     return None
 
 

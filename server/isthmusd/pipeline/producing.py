@@ -4,6 +4,7 @@ when it is complete.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -59,6 +60,8 @@ class Producer:
         except Exception as error:  # noqa: BLE001 listed with its reason in tests/test_architecture.py
             flight.fail(error)
         finally:
+            if not flight.over:
+                flight.fail(LostOnTheWay())
             flight.close()
 
     def near(self, wanted: Wanted) -> Entry | None:
@@ -120,12 +123,10 @@ class Producer:
             async with self.attempts.first_success(
                 self._unhurried(asking.call), asking.inbound, asking.plan, asking.arrival.headers, log
             ) as reply:
-                flight.attempts = tuple(log.attempts)
+                flight.sent = tuple(log.attempts)
                 await self._take(flight, wanted, reply, log)
         finally:
-            # One that has come to its end has told it already: it is told once.
-            if not flight.over:
-                flight.attempts = tuple(log.attempts)
+            flight.sent, flight.usage = tuple(log.attempts), log.usage
 
     def _unhurried(self, call: Call) -> Call:
         """Give the call without its own deadline, which is no business of those who join. One that is longer than usual
@@ -167,9 +168,8 @@ class Producer:
         policy = wanted.policy
         replaces = not policy.reads or policy.max_age_s is not None
         if replaces and flight.ttl_s and log.error is None:
-            now = self.clock.now()
-            for name in wanted.names:
-                await self.caching.peers.renew(name, now)
+            now, peers = self.clock.now(), self.caching.peers
+            await asyncio.gather(*(peers.renew(name, now) for name in wanted.names))
             for older in wanted.names[1:]:
                 # Of another secret: the newer answer does not take its place.
                 self.caching.cache.renewed(older, now)
@@ -186,7 +186,7 @@ class Producer:
 
     def _land(self, flight: Flight, wanted: Wanted, log: Draft) -> None:
         """End a flight as its log says, and keep the answer if it is a complete one."""
-        flight.usage, flight.attempts = log.usage, tuple(log.attempts)
+        flight.usage = log.usage
         match log.error:
             case None:
                 self._keep(flight, wanted)
@@ -236,7 +236,7 @@ async def _follow(flight: Flight, parts: AsyncIterator[FlightPart]) -> None:
     async for part in parts:
         match part:
             case HeadPart(attempts=attempts):
-                flight.attempts = attempts
+                flight.sent += attempts
                 flight.begin(part)
             case Piece(passing=True):
                 flight.breathe()
@@ -250,7 +250,8 @@ async def _follow(flight: Flight, parts: AsyncIterator[FlightPart]) -> None:
 
 
 def _end(flight: Flight, landing: Landing) -> None:
-    flight.usage, flight.attempts = landing.usage, landing.attempts
+    flight.usage = landing.usage
+    flight.sent += landing.attempts
     if landing.failure is None:
         flight.land()
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from types import TracebackType
 
+from isthmusd.core.flight_parts import PeerAsking
 from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.request import Arrival, Inbound, Operation, Peeked
 from isthmusd.dialects import registry
@@ -106,8 +107,8 @@ class Running:
         return reply
 
 
-async def attend(gateway: Gateway, arrival: Arrival) -> AbstractAsyncContextManager[Attended] | None:
-    """Take a seat for a call that arrived at another worker, which records it; None: its answer is not shared.
+async def attend(gateway: Gateway, arrival: Arrival, peer: PeerAsking) -> AbstractAsyncContextManager[Attended | None]:
+    """Take a seat for a call that arrived at another worker, which records it. None: its answer is not shared.
 
     Who calls, and what he may, is found out again: a worker is believed no more than its caller is. Raises as `run`.
     """
@@ -116,7 +117,8 @@ async def attend(gateway: Gateway, arrival: Arrival) -> AbstractAsyncContextMana
     inbound = understand(arrival, gateway.options.request_bytes)
     refuse_other_models(call.principal, chain(inbound.peeked.spans, inbound.peeked.extra))
     plan = gateway.resolver.resolve(call, inbound.peeked.model)
-    return await gateway.flights.attend(Asking(arrival=arrival, call=call, inbound=inbound, plan=plan, draft=draft))
+    asking = Asking(arrival=arrival, call=call, inbound=inbound, plan=plan, draft=draft)
+    return gateway.flights.attend(asking, peer)
 
 
 def understand(arrival: Arrival, limit: int) -> Inbound:

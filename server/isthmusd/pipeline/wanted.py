@@ -85,6 +85,8 @@ class Wanted:
             authority=arrival.authority,
             started_at=arrival.started_at,
             deadline_s=arrival.deadline_s,
+            name=self.names[0],
+            fresh=not self.policy.reads,
         )
 
 

@@ -41,15 +41,16 @@ class FlightsServicer:
         """Give a seat, and tell what it sees."""
         # Before anything else: the other worker knows by it that this one lives.
         await context.send_initial_metadata(())
+        asking = read_asking(request.call)
         try:
-            seat = await attend(self._gateway, _arrival(read_asking(request.call)))
+            seat = await attend(self._gateway, _arrival(asking), asking)
         except GatewayError:
-            seat = None
-        if seat is None:
             # It is the other worker's call: what that one has found out of it counts, and it asks a provider itself.
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_SHARED)
         try:
             async with seat as attended:
+                if attended is None:
+                    await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_SHARED)
                 await _tell(context, attended)
         except GatewayError as error:
             end = Landing(usage=None, attempts=(), failure=failure_of(error))
@@ -103,7 +104,7 @@ async def _tell(context: Context, attended: Attended) -> None:
     """Tell the beginning, the pieces and the end."""
     flight, seat = attended.flight, attended.seat
     if flight.head is not None:
-        told = replace(flight.head, joined=not attended.begins, attempts=flight.owed(seat))
+        told = replace(flight.head, joined=not attended.begins, attempts=flight.account(seat))
         await context.write(JoinResponse(head=written(told)))
     while not seat.at_end:
         data = await seat.more(None)

@@ -108,6 +108,10 @@ class TieredCache:
             return sealed
         self._is_used = True
         item = await self._store.get(name)
+        newer = self.near(name)
+        if newer is not None:
+            # It came while the store was asked.
+            return newer
         if item is None or self._was_cleared(item) or item.stored_at < self._renewed.get(name, 0.0):
             return None
         self._remember(item)

@@ -49,6 +49,7 @@ ASKING = PeerAsking(
     stream=True,
     authority="gateway.test",
     started_at=1_700_000_000.5,
+    name=b"n" * 32,
 )
 TOLD = Told(status=429, type="their_type", request_id="r", detail="for the log")
 ATTEMPT = Attempt(provider="p", model="m", status=429, duration_s=0.5, error="rate_limit_exceeded", endpoint="e")
@@ -132,6 +133,8 @@ def test_any_head_comes_back(part: HeadPart) -> None:
         stream=st.booleans(),
         authority=MAYBE,
         started_at=st.floats(allow_nan=False),
+        name=st.binary(max_size=9),
+        fresh=st.booleans(),
     )
 )
 def test_any_asking_comes_back(asking: PeerAsking) -> None:
@@ -162,6 +165,14 @@ def test_an_error_of_every_class_is_the_same_elsewhere(kind: type[Any]) -> None:
 @given(ERRORS)
 def test_what_a_provider_said_is_the_same_elsewhere(error: UpstreamError) -> None:
     assert facts(through(error)) == facts(error)
+
+
+def test_what_is_no_unicode_is_told_with_question_marks() -> None:
+    error = Rejected("No \udcff.", told=Told(request_id="r\udcff", detail="d\udcff"))
+
+    back = through(error)
+
+    assert (back.message, back.told.request_id, back.told.detail) == ("No ?.", "r?", "d?")
 
 
 def test_an_error_without_a_code_has_none_elsewhere() -> None:

@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from isthmusd.core.errors import Interrupted
+from isthmusd.core.flight_parts import HeadPart
 from isthmusd.core.reply import Stream
 from isthmusd.core.request import Outbound
 from isthmusd.pipeline.flight import LEAST_HELD, PATIENCE_S, Flight, Hold, Seat
 from isthmusd.pipeline.run import run
 
+from tests.unit.core.entries import HEAD
 from tests.unit.pipeline.caching import CacheParts
 from tests.unit.pipeline.gateway import DONE, HELLO, STOP, Built, chat_request, events
 from tests.unit.pipeline.targets import Answer, ScriptedUpstream
@@ -174,6 +176,33 @@ def test_flights_that_nobody_reads_hold_no_more_together_than_there_is_room_for(
         assert hold.held == 0
 
     play(scene())
+
+
+def test_what_was_read_quickly_at_first_makes_room_too() -> None:
+    """A flight that was longer than an entry while there was room holds no entry when there is none any more."""
+    piece, entry, count = bytes(LEAST_HELD), 20, 30
+
+    async def fill(flight: Flight) -> None:
+        for _ in range(3 * entry):
+            flight.add(piece)
+            await flight.room()
+
+    async def scene() -> int:
+        hold = Hold(count * entry * LEAST_HELD // 3)
+        flights = [Flight(entry * LEAST_HELD, lambda: None, hold) for _ in range(count)]
+        tasks: list[asyncio.Task[None]] = []
+        for flight in flights:
+            flight.begin(HeadPart(head=HEAD, fresh=True, joined=False))
+            seat = flight.sit()
+            tasks.append(asyncio.create_task(fill(flight)))
+            for _ in range(entry + 2):
+                await seat.more(None)
+        await asyncio.sleep(30.0)
+        for task in tasks:
+            task.cancel()
+        return hold.held
+
+    assert play(scene()) <= (count * entry // 3 + 3 * count) * LEAST_HELD
 
 
 def test_a_flight_that_is_given_up_makes_room_for_others_at_once() -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from isthmusd.stores.cache_memory import MemoryCache
 from isthmusd.stores.cache_sqlite import SqliteCache
 from isthmusd.stores.caching import CacheFault, CacheOptions, Fault, StoreStep
 from isthmusd.stores.patient_cache import PatientCache
@@ -22,7 +21,7 @@ from isthmusd.stores.tiered_cache import TieredCache, open_cache, open_store
 
 from tests.fakes.valkey import Valkey, running_valkey
 from tests.unit.stores.cache_files import locking
-from tests.unit.stores.cached import Counts, StillClock, item, name
+from tests.unit.stores.cached import Counts, item, name
 
 MIB = 1024 * 1024
 SLACK_S = 0.3
@@ -147,23 +146,6 @@ async def test_what_was_asked_for_anew_is_not_given_as_it_was(options: CacheOpti
         assert await cache.get(old.name) is None, "the store has the old one still"
         await stored(options, newer)
         assert await cache.get(old.name) == newer.sealed
-
-
-async def test_memory_does_not_trust_itself_for_long_where_others_may_share_the_store(options: CacheOptions) -> None:
-    clock, counts = StillClock(), Counts()
-    store = open_store(options, RealClock())
-    assert store is not None
-    patient = PatientCache(store, 0.05, RealClock(), counts)
-    cache = TieredCache(MemoryCache(MIB, clock.now), patient, counts, clock.now)
-    alone = TieredCache(MemoryCache(MIB, clock.now), None, counts, clock.now)
-    for each in (cache, alone):
-        each.put(item("a", ttl_s=600))
-
-    clock.at += 59
-    assert cache.near(name("a")) is not None
-    clock.at += 2
-    assert cache.near(name("a")) is None
-    assert alone.near(name("a")) is not None
 
 
 @pytest.mark.parametrize("loop", [asyncio.SelectorEventLoop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

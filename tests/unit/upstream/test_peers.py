@@ -37,6 +37,7 @@ ASKING = PeerAsking(
     stream=False,
     authority=None,
     started_at=1.0,
+    name=b"n" * 32,
 )
 LANDED = JoinResponse(landing=written(Landing(usage=None, attempts=())))
 HEAD = HeadPart(

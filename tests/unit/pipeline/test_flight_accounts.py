@@ -1,0 +1,178 @@
+"""What was sent to providers is in one record, whoever of those that share the answer leaves, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+from isthmusd.core.record import EndReason, Record
+from isthmusd.core.reply import Stream
+from isthmusd.pipeline.run import run
+from isthmusd.upstream.http import HttpUpstream
+
+from tests.unit.pipeline.caching import CacheParts
+from tests.unit.pipeline.gateway import (
+    DONE,
+    HELLO,
+    OPENAI,
+    STOP,
+    USAGE,
+    Built,
+    chat_answer,
+    chat_request,
+    events,
+    whole,
+)
+from tests.unit.pipeline.targets import Answer
+from tests.unit.pipeline.test_flights import STREAM, Got, World
+from tests.unit.pipeline.world import arrival_of, headers_of, play
+
+ODD = "req-\udcff"
+"""A byte that is no Unicode, as it comes out of a header."""
+OPENING = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def accounts(world: World) -> list[tuple[EndReason, int]]:
+    return [(record.end, len(record.attempts)) for record in world.records]
+
+
+async def read(world: World, pause_s: float) -> None:
+    """Take a piece, then think about it."""
+    arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True))
+    async with run(world.gateway, arrival) as reply:
+        match reply:
+            case Stream(pieces=pieces):
+                async for _ in pieces:
+                    await asyncio.sleep(pause_s)
+            case _:
+                raise AssertionError("a stream was asked for")
+
+
+def test_who_has_no_time_to_read_on_leaves_the_account_to_the_others() -> None:
+    world = World(events(HELLO, 3.0, STOP, DONE))
+
+    async def scene() -> list[Any]:
+        hasty = world.ask({"x_isthmus_timeout": "1"}, stream=True)
+        return await asyncio.gather(hasty, world.ask(stream=True))
+
+    play(scene())
+
+    assert world.sent == 1
+    assert accounts(world) == [(EndReason.INTERRUPTED, 0), (EndReason.COMPLETE, 1)]
+
+
+def test_who_is_alone_and_has_no_time_to_read_on_accounts_for_it() -> None:
+    world = World(events(HELLO, 3.0, STOP, DONE))
+
+    play(world.ask({"x_isthmus_timeout": "1"}, stream=True))
+
+    assert accounts(world) == [(EndReason.INTERRUPTED, 1)]
+
+
+def test_who_leaves_after_the_others_are_done_accounts_for_it() -> None:
+    world = World(events(HELLO, STOP, DONE, opening=(1.0,)))
+
+    async def scene() -> None:
+        slow = asyncio.create_task(read(world, 100.0))
+        await asyncio.sleep(0.01)
+        quicker = asyncio.create_task(read(world, 5.0))
+        await asyncio.sleep(12.0)
+        assert [len(record.attempts) for record in world.records] == [0], "the quicker one thinks about the last piece"
+        slow.cancel()
+        await asyncio.wait((slow, quicker))
+
+    play(scene())
+
+    assert sorted(len(record.attempts) for record in world.records) == [0, 1]
+
+
+def test_who_leaves_alone_has_the_usage_that_was_told_so_far() -> None:
+    told = b"data: " + json.dumps({"id": "c", "model": "m", "choices": [], "usage": USAGE}).encode() + b"\n\n"
+
+    def left(mode: str) -> Record:
+        world = World(events(HELLO, STOP, told, 1000.0, DONE))
+
+        async def scene() -> None:
+            asked = {"stream": True, "stream_options": {"include_usage": True}}
+            task = asyncio.create_task(world.ask({"x_isthmus_cache": mode}, **asked))
+            await asyncio.sleep(1.0)
+            task.cancel()
+            await asyncio.wait((task,))
+
+        play(scene())
+        (record,) = world.records
+        return record
+
+    shared, alone = left("auto"), left("never")
+
+    assert shared.usage is not None
+    assert (shared.end, shared.usage, len(shared.attempts)) == (alone.end, alone.usage, len(alone.attempts))
+
+
+def test_an_answer_that_is_one_callers_own_goes_to_no_other() -> None:
+    def answer(text: str) -> Answer:
+        said = whole(chat_answer(text), set_cookie="session=1; Path=/")
+        said.opening = (1.0,)
+        return said
+
+    world = World(answer("one"), answer("two"))
+
+    async def scene() -> list[Got]:
+        return await asyncio.gather(world.ask(), world.ask())
+
+    got = play(scene())
+
+    assert world.sent == 2
+    assert sorted(str(each.cache) for each in got) == ["MISS", "None"], "the cache has no part in the second one"
+    assert got[0].body != got[1].body
+
+
+def test_a_providers_odd_name_of_a_call_spoils_no_answer() -> None:
+    for answer, asked in ((whole(chat_answer()), {}), (events(HELLO, STOP, DONE), {"stream": True})):
+        answer.headers = {**answer.headers, "x-request-id": [ODD]}
+        world = World(answer)
+
+        async def scene(world: World = world, asked: dict[str, Any] = asked) -> list[Got]:
+            return [await world.ask(**asked), await world.ask(**asked)]
+
+        assert [each.cache for each in play(scene())] == ["MISS", "HIT"]
+        assert [record.end for record in world.records] == [EndReason.COMPLETE, EndReason.COMPLETE]
+
+
+async def test_a_shared_stream_leaves_its_connection_to_the_next_call() -> None:
+    """Its last bytes come a moment after its last event; to go away meanwhile is to throw the connection away."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
+                writer.write(b"%x\r\n%s\r\n" % (len(STREAM), STREAM))
+                await asyncio.sleep(0.01)
+                writer.write(b"0\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, HttpUpstream() as upstream:
+        port = server.sockets[0].getsockname()[1]
+        host = replace(OPENAI, base_url=f"http://127.0.0.1:{port}/v1")
+        built = Built(upstream=upstream, providers=(host,))  # type: ignore[arg-type]  # a real one
+        built.caching = CacheParts().caching
+        gateway = built.gateway
+        for number in range(10):
+            arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True, user=str(number)))
+            async with run(gateway, arrival) as reply:
+                assert isinstance(reply, Stream)
+                assert b"".join([piece async for piece in reply.pieces]).endswith(DONE)
+            await asyncio.sleep(0.03)
+        await gateway.flights.aclose()
+
+    assert connections == 1

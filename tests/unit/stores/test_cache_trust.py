@@ -1,0 +1,65 @@
+"""How long a worker's memory counts beside a store, and which of two answers is the newer one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from isthmusd.core.entry import CacheItem
+from isthmusd.stores.cache_memory import MemoryCache
+from isthmusd.stores.patient_cache import PatientCache
+from isthmusd.stores.tiered_cache import TieredCache
+
+from tests.unit.stores.cached import Counts, StillClock, item, name
+
+MIB = 1024 * 1024
+
+
+class TickingClock(StillClock):
+    """A still clock by which nothing takes any time."""
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+class SlowStore(MemoryCache):
+    """Gives what it had when it was asked, a moment later."""
+
+    async def get(self, name: bytes) -> CacheItem | None:
+        found = await super().get(name)
+        await asyncio.sleep(0.02)
+        return found
+
+
+def before(store: MemoryCache, clock: TickingClock) -> TieredCache:
+    counts = Counts()
+    return TieredCache(MemoryCache(MIB, clock.now), PatientCache(store, 5.0, clock, counts), counts, clock.now)
+
+
+async def test_memory_does_not_trust_itself_for_long_where_others_may_share_the_store() -> None:
+    clock = TickingClock()
+    shared = before(MemoryCache(MIB, clock.now), clock)
+    alone = TieredCache(MemoryCache(MIB, clock.now), None, Counts(), clock.now)
+    for each in (shared, alone):
+        each.put(item("a", ttl_s=600))
+
+    clock.at += 59
+    assert shared.near(name("a")) is not None
+    clock.at += 2
+    assert shared.near(name("a")) is None
+    assert alone.near(name("a")) is not None
+
+
+async def test_what_was_put_while_the_store_was_asked_is_newer_than_what_it_gives() -> None:
+    clock = TickingClock()
+    store = SlowStore(MIB, clock.now)
+    old = item("a", ttl_s=600)
+    newer = replace(old, stored_at=old.stored_at + 2, sealed=b"newer")
+    await store.put_all([old])
+    async with before(store, clock) as cache:
+        asked = asyncio.create_task(cache.get(old.name))
+        await asyncio.sleep(0.01)
+        cache.put(newer)
+
+        assert await asked == newer.sealed
+        assert cache.near(old.name) == newer.sealed
