@@ -22,6 +22,9 @@ CACHED = frozenset(
 """Operations whose answers may be kept. Auto has become one of them before anybody asks; Forward never does."""
 ALWAYS_ALIKE = frozenset({Operation.EMBEDDING, Operation.MODERATION})
 """Operations that answer the same request the same way."""
+REMEMBERED = "conversation"
+"""Member of a request to the Responses API with which each call adds a turn to what the provider remembers: an answer
+that was given before would add none. https://platform.openai.com/docs/guides/conversation-state"""
 MAX_AGE = re.compile(r'([0-9]+)|"([0-9]+)"')
 AGE_DIGITS = 10
 ENDLESS_S = 2**31
@@ -67,6 +70,8 @@ class CachePolicy:
 def policy_for(operation: Operation, peeked: Peeked, wish: CacheWish) -> CachePolicy | None:
     """Decide what the cache may do for a call; None: nothing."""
     if operation not in CACHED or not _wanted(operation, peeked, wish.mode):
+        return None
+    if operation is Operation.RESPONSES and REMEMBERED in peeked.spans:
         return None
     if not (wish.reads or wish.writes):
         return None

@@ -146,6 +146,22 @@ def test_typed_requests_are_judged_alike(fields: dict[str, Any], cached: bool) -
     assert (policy(Operation.COMPLETION, CacheMode.AUTO, look, ()) is not None) is cached
 
 
+@pytest.mark.parametrize("conversation", ['"conv_1"', '{"id":"conv_1"}', "null"])
+@pytest.mark.parametrize("mode", CacheMode)
+def test_a_call_that_adds_to_a_conversation_is_always_made(mode: CacheMode, conversation: str) -> None:
+    body = '{"model":"m","input":"Hi","temperature":0,"conversation":' + conversation + "}"
+    look = registry.served("openai", Operation.RESPONSES).peek(body.encode())
+
+    assert policy(Operation.RESPONSES, mode, look, ()) is None
+
+
+def test_a_member_called_conversation_of_other_calls_says_nothing() -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"temperature":0,"conversation":"a"}'
+    look = registry.served("openai", Operation.CHAT).peek(body)
+
+    assert policy(Operation.CHAT, CacheMode.AUTO, look, ()) is not None
+
+
 @pytest.mark.parametrize(
     ("reads", "max_age_s", "age_s", "accepted"),
     [
