@@ -25,6 +25,11 @@ ALWAYS_ALIKE = frozenset({Operation.EMBEDDING, Operation.MODERATION})
 REMEMBERED = "conversation"
 """Member of a request to the Responses API with which each call adds a turn to what the provider remembers: an answer
 that was given before would add none. https://platform.openai.com/docs/guides/conversation-state"""
+BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource", "cancelled", "USER_CANCEL"})
+"""Words that end a choice whose generation broke off: what there is of it is no answer to give again. They are those of
+OpenRouter and vLLM (https://openrouter.ai/docs/api-reference/errors, `FINISH_REASON_STRINGS` in vllm/v1/engine), vLLM
+and SGLang (`FINISH_ABORT`), DeepSeek (https://api-docs.deepseek.com/api/create-chat-completion), our own API, and
+Cohere's first version."""
 MAX_AGE = re.compile(r'([0-9]+)|"([0-9]+)"')
 AGE_DIGITS = 10
 ENDLESS_S = 2**31

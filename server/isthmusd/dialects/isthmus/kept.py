@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from isthmus.v1 import chat_pb2, chat_stream_pb2, completion_pb2, embedding_pb2
 from isthmus.v1.stream_pb2 import FinishReason
 
+from isthmusd.core.caching import BROKEN_OFF
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import Form
 from isthmusd.core.errors import GatewayError
@@ -20,7 +21,7 @@ from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 from isthmusd.dialects.isthmus.steps import UNWRITABLE, garbled
 from isthmusd.dialects.isthmus.streamed import streamed_chat, streamed_completion
-from isthmusd.dialects.isthmus.whole import unsaid
+from isthmusd.dialects.isthmus.whole import members_of, unsaid
 from isthmusd.dialects.isthmus.whole_chat import whole_chat
 from isthmusd.dialects.isthmus.whole_completion import whole_completion
 
@@ -73,13 +74,11 @@ class IsthmusKept:
 
     def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
         """Tell whether a complete answer is one to give again. A stream that only ends says nothing."""
-        if streamed and not any(pieces):
-            return False
         if self.forms is None:
-            return True
-        reasons = _reasons_of_stream if streamed else _reasons
-        thaw = self.thaw_piece if streamed else self.thaw_whole
-        return all(BROKEN.isdisjoint(reasons(thaw(piece))) for piece in pieces)
+            return any(_has_vectors(self.thaw_whole(piece)) for piece in pieces)
+        if streamed:
+            return any(pieces) and not any(_breaks(self.thaw_piece(piece)) for piece in pieces)
+        return all(_has_choices(self.thaw_whole(piece)) for piece in pieces)
 
     def write_failure(self, error: GatewayError) -> None:
         """Failures are statuses here."""
@@ -104,12 +103,26 @@ BROKEN = frozenset({FinishReason.FINISH_REASON_ERROR, FinishReason.FINISH_REASON
 """How a choice ends that did not come to its end."""
 
 
-def _reasons(answer: Any) -> set[int]:
-    return {choice.finish_reason for choice in answer.choices}
+def _has_vectors(answer: Any) -> bool:
+    return any(embedding.WhichOneof("vector") is not None for embedding in answer.embeddings)
 
 
-def _reasons_of_stream(chunk: Any) -> set[int]:
-    return {event.choice_end.finish_reason for event in chunk.events if event.HasField("choice_end")}
+def _has_choices(answer: Any) -> bool:
+    return bool(answer.choices) and not any(_is_broken(choice) for choice in answer.choices)
+
+
+def _breaks(chunk: Any) -> bool:
+    return any(_is_broken(event.choice_end) for event in chunk.events if event.HasField("choice_end"))
+
+
+def _is_broken(end: Any) -> bool:
+    """Whether a choice, or its end, says that its generation broke off."""
+    return end.finish_reason in BROKEN or end.native_finish_reason in BROKEN_OFF or _tells_error(end.extra_json)
+
+
+def _tells_error(members: str) -> bool:
+    """Whether a choice has an error of its own: https://openrouter.ai/docs/api-reference/overview"""
+    return '"error"' in members and any(name == "error" and value != "null" for name, value in members_of(members))
 
 
 def _streamed(forms: Forms, pieces: Sequence[Message]) -> list[Message]:

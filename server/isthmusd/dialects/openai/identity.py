@@ -5,6 +5,7 @@ The answer's `model` is left as it is: `model` in an answer is the provider's, n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -25,8 +26,8 @@ from isthmusd.framing.members import find_spans, splice
 
 _ASKED = b'{"include_usage":true}'
 
-
 _NULL = msgspec.Raw(b"null")
+_NOTHING = re.compile(rb"null|\[[ \t\r\n]*\]")
 
 
 class _Whole(msgspec.Struct):
@@ -34,6 +35,13 @@ class _Whole(msgspec.Struct):
     error: msgspec.Raw = _NULL
     choices: msgspec.Raw = _NULL
     data: msgspec.Raw = _NULL
+    results: msgspec.Raw = _NULL
+
+    def is_error(self) -> bool:
+        """Whether there is an error, and nothing of what was asked for."""
+        if bytes(self.error) == b"null":
+            return False
+        return all(_NOTHING.fullmatch(bytes(each)) for each in (self.choices, self.data, self.results))
 
 
 _WHOLE = msgspec.json.Decoder(_Whole)
@@ -93,12 +101,7 @@ class OpenAIIdentity:
                 body.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Garbled("The provider's answer is not a JSON object; try again.") from error
-        if (
-            whole.error is not _NULL
-            and whole.choices is _NULL
-            and whole.data is _NULL
-            and bytes(whole.error) != b"null"
-        ):
+        if whole.is_error():
             raise decode_stream_error(whole.error)
         try:
             return decode_usage(whole.usage)

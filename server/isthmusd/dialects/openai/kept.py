@@ -14,7 +14,7 @@ from isthmusd.core.request import Operation, Peeked
 from isthmusd.core.usage import Usage
 from isthmusd.dialects.base import Kept
 from isthmusd.dialects.openai.chunk_watch import chunk_failure
-from isthmusd.dialects.openai.final import is_final, is_final_chat, is_final_response
+from isthmusd.dialects.openai.final import FINALS
 from isthmusd.dialects.openai.kept_stream import blocks, compacted, events_of, garbled, unfaithful
 from isthmusd.dialects.openai.recast_responses import streamed_response, whole_response
 from isthmusd.dialects.openai.recast_stream import CHAT_CHUNKS, COMPLETION_CHUNKS, Chunks, unfold
@@ -90,7 +90,7 @@ class OpenAIKept:
 
     def is_final(self, pieces: Sequence[bytes], streamed: bool) -> bool:
         """Tell whether a complete answer is one to give again."""
-        return FINALS.get(self.operation, is_final)(pieces, streamed)
+        return FINALS[self.operation](pieces, streamed)
 
     def write_failure(self, error: GatewayError) -> bytes:
         """Write an error event in the shape that the operation has."""
@@ -117,11 +117,6 @@ class OpenAIKept:
             raise garbled() from error
 
 
-FINALS = {
-    Operation.CHAT: is_final_chat,
-    Operation.COMPLETION: is_final_chat,
-    Operation.RESPONSES: is_final_response,
-}
 FAILURES = {Operation.RESPONSES: responses_failure}
 
 
