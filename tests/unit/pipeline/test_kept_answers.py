@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from isthmusd.core.errors import Throttled
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.request import Operation
 from isthmusd.pipeline.run import run
 
 from tests.unit.pipeline.caching import CacheParts
-from tests.unit.pipeline.gateway import Built, whole
+from tests.unit.pipeline.gateway import DONE, HELLO, OPENAI, STOP, Built, chat_answer, event, events, whole
 from tests.unit.pipeline.targets import Answer
 from tests.unit.pipeline.world import arrival_of, headers_of, play
 
@@ -63,3 +65,79 @@ def test_each_turn_of_a_conversation_is_asked_for(mode: str) -> None:
     assert len({body for _, body in got}) == 3
     assert [record.cache for record in asked.built.journal.records] == ["BYPASS"] * 3
     assert (asked.parts.watched.began, asked.parts.answers.items) == (0, {})
+
+
+ASKINGS: dict[Operation, dict[str, Any]] = {
+    Operation.CHAT: {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0},
+    Operation.COMPLETION: {"prompt": "Hi", "temperature": 0},
+    Operation.EMBEDDING: {"input": "Hi"},
+    Operation.MODERATION: {"input": "Hi"},
+}
+NAMES = {
+    Operation.CHAT: "choices",
+    Operation.COMPLETION: "choices",
+    Operation.EMBEDDING: "data",
+    Operation.MODERATION: "results",
+}
+"""Member of an answer that holds what was asked for."""
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"request_id": "later"},
+        {"detail": "loading"},
+        {"object": "error", "message": "overloaded"},
+        {"entries": []},
+        {"entries": None},
+        {"entries": [{"index": 0}], "error": {"message": "overloaded"}},
+    ],
+)
+@pytest.mark.parametrize("operation", ASKINGS)
+def test_what_is_no_answer_passes_and_is_not_kept(operation: Operation, members: dict[str, Any]) -> None:
+    named = {NAMES[operation] if name == "entries" else name: value for name, value in members.items()}
+    bad, good = msgspec.json.encode(named), msgspec.json.encode({NAMES[operation]: [{"index": 0}]})
+    asked = Asked(operation, whole(bad), whole(good))
+
+    async def scene() -> list[tuple[str | None, bytes]]:
+        return [await asked.ask(**ASKINGS[operation]) for _ in range(3)]
+
+    assert play(scene()) == [("MISS", bad), ("MISS", good), ("HIT", good)]
+
+
+@pytest.mark.parametrize("entries", ["null", "[]"])
+@pytest.mark.parametrize("operation", ASKINGS)
+def test_an_error_with_a_good_status_and_nothing_beside_it_is_one(operation: Operation, entries: str) -> None:
+    error = f'{{"error":{{"message":"overloaded","code":429}},"{NAMES[operation]}":{entries}}}'.encode()
+    asked = Asked(operation, whole(error))
+
+    with pytest.raises(Throttled, match="overloaded"):
+        play(asked.ask(**ASKINGS[operation]))
+
+    assert asked.parts.answers.items == {}
+
+
+def test_an_error_with_a_good_status_moves_a_call_on() -> None:
+    asked = Asked(Operation.CHAT, whole(b'{"choices":null,"error":{"message":"busy"}}'), whole(chat_answer()))
+    second = replace(OPENAI, base_url="http://second/v1", endpoint="second")
+    asked.built.providers = (replace(OPENAI, alternates=(second,)),)
+    asked.gateway = asked.built.gateway
+
+    assert play(asked.ask(**ASKINGS[Operation.CHAT])) == ("MISS", chat_answer())
+
+    assert [attempt.status for attempt in asked.built.journal.only.attempts] == [500, 200]
+
+
+@pytest.mark.parametrize("word", ["abort", "insufficient_system_resource", "error"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_generation_that_broke_off_is_not_kept(word: str, stream: bool) -> None:
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "so f"}, "finish_reason": word}]
+    broken = events(HELLO, event({}, word), DONE) if stream else whole(chat_answer(choices=choices))
+    good = events(HELLO, STOP, DONE) if stream else whole(chat_answer())
+    asked = Asked(Operation.CHAT, broken, good)
+
+    async def scene() -> list[str | None]:
+        return [(await asked.ask(**ASKINGS[Operation.CHAT], stream=stream))[0] for _ in range(3)]
+
+    assert play(scene()) == ["MISS", "MISS", "HIT"]
