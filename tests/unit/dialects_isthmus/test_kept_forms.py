@@ -286,6 +286,10 @@ def test_each_choice_ends_even_where_nobody_said_why() -> None:
         {"tool_call_id": "c"},
         {"parts": [{"text": "a", "extra_json": '{"x":1}'}]},
         {"parts": [{"thinking": {"text": "a"}, "extra_json": '{"x":1}'}]},
+        {"parts": [{"thinking": {"text": "a"}}, {"thinking": {"text": "b", "signature": b"c2ln"}}]},
+        {"parts": [{"thinking": {"text": "a"}}, {"thinking": {"signature": b"aGk=", "redacted": True}}]},
+        {"parts": [{"thinking": {"text": "a"}}, {"thinking": {"text": "b"}}]},
+        {"parts": [{"thinking": {"text": "a"}}, {"refusal": "No."}, {"thinking": {"text": "b"}}]},
         {"parts": [{"image": {"url": "https://example.org/a.png"}}]},
         {"parts": [{"file": {"file_id": "f"}}]},
         {"parts": [{"audio": {"data": b"a", "format": "wav"}}]},
@@ -296,6 +300,23 @@ def test_each_choice_ends_even_where_nobody_said_why() -> None:
 def test_what_a_stream_cannot_say_is_not_streamed(message: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFeature):
         stream_of(CHAT, chat_pb2.ChatResponse(choices=[{"message": {"role": "assistant", **message}}]))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"thinking": {"text": "a", "signature": b"c2ln"}}, {"thinking": {"text": "b", "signature": b"c2lo"}}],
+        [{"thinking": {"text": "a", "signature": b"c2ln"}}, {"thinking": {"text": "b"}}, {"text": "c"}],
+        [{"thinking": {"signature": b"aGk=", "redacted": True}}, {"thinking": {"text": "b"}}],
+        [{"thinking": {"text": "a"}}, {"text": "b"}, {"thinking": {"text": "c", "signature": b"c2ln"}}],
+        [{"thinking": {"text": "a"}}, {"raw_json": '{"type":"mine"}'}, {"thinking": {"text": "c"}}],
+        [{"text": "a"}, {"thinking": {"text": "b"}}, {"refusal": "No."}],
+    ],
+)
+def test_thoughts_that_a_stream_can_part_come_back_as_they_were(parts: list[dict[str, Any]]) -> None:
+    whole = chat_pb2.ChatResponse(choices=[{"message": {"role": "assistant", "parts": parts}}])
+
+    assert whole_of(CHAT, stream_of(CHAT, whole)) == whole
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from isthmus.v1 import chat_pb2, completion_pb2
 from isthmus.v1.chat_stream_pb2 import ChatChunk, ChatEvent
@@ -24,7 +24,7 @@ _NO_ANSWER = ("name", "tool_call_id")
 
 def streamed_chat(whole: chat_pb2.ChatResponse) -> list[ChatChunk]:
     """Give the stream; neighbouring parts of plain text become one. Raises UnsupportedFeature for what no stream can
-    say: members of single parts, media, a sender's name."""
+    say: members of single parts, media, a sender's name, where one unsigned thought ends and the next begins."""
     return [ChatChunk(events=[event]) for event in _chat(whole)]
 
 
@@ -63,12 +63,28 @@ def _message(choice: int, message: chat_pb2.Message) -> Iterator[ChatEvent]:
         raise unsaid()
     if message.role != _ASSISTANT:  # the wire takes that for granted
         yield _raw(choice, (("role", quote(message.role)),))
-    for part in message.parts:
-        yield from _part(choice, part)
+    yield from _parts(choice, message.parts)
     for index, call in enumerate(message.tool_calls):
         yield from _call(choice, index, call)
     if message.extra_json:
         yield ChatEvent(raw_json=RawDelta(choice=choice, json=message.extra_json))
+
+
+def _parts(choice: int, parts: Iterable[chat_pb2.Part]) -> Iterator[ChatEvent]:
+    """Give the parts in their order. What is thought without a signature has no end of its own: more of it would
+    become one part with it, and a signature the signature of both."""
+    is_open = False
+    for part in parts:
+        match part.WhichOneof("kind"):
+            case "thinking" if is_open:
+                raise unsaid()
+            case "thinking":
+                is_open = not _is_closed(part.thinking)
+            case "refusal" | "audio":
+                pass  # these come after all others, wherever they are
+            case _:
+                is_open = False
+        yield from _part(choice, part)
 
 
 def _part(choice: int, part: chat_pb2.Part) -> Iterator[ChatEvent]:
@@ -90,12 +106,16 @@ def _part(choice: int, part: chat_pb2.Part) -> Iterator[ChatEvent]:
 
 
 def _thinking(choice: int, thinking: chat_pb2.Thinking) -> Iterator[ChatEvent]:
-    closed = bool(thinking.signature) or thinking.redacted
+    closed = _is_closed(thinking)
     if thinking.text or not closed:
         yield ChatEvent(thinking_delta={"choice": choice, "text": thinking.text})
     if closed:
         opaque = {"choice": choice, "signature": thinking.signature, "redacted": thinking.redacted}
         yield ChatEvent(thinking_delta=opaque)
+
+
+def _is_closed(thinking: chat_pb2.Thinking) -> bool:
+    return bool(thinking.signature) or thinking.redacted
 
 
 def _sound(choice: int, part: chat_pb2.Part) -> ChatEvent:
