@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -156,7 +156,7 @@ class Attempts:
             raise TimedOut(DEADLINE) from None
         finally:
             alarm.close()
-        headers, provenance = _facts(target, answers[0].headers, exchange.losses)
+        headers, provenance = _facts(target, [answer.headers for answer in answers], exchange.losses)
         bodies = [answer.body for answer in answers]
         answered = exchange.read(bodies)
         replayed = exchange.replay(bodies) if asked.inbound.peeked.stream else None
@@ -197,7 +197,7 @@ class Attempts:
                 message = _outbound(asked.caller_headers, target, exchange.encoded[0])
                 answer = await connections.stack().enter_async_context(self.upstream.send(message))
                 await _refuse_errors(answer, asked.inbound.operation, target)
-                headers, provenance = _facts(target, answer.headers, exchange.losses)
+                headers, provenance = _facts(target, [answer.headers], exchange.losses)
                 if _is_json(answer.headers):
                     body = await answer.read(self.options.reply_bytes)
                     answered, replayed = exchange.read([body]), exchange.replay([body])
@@ -268,9 +268,10 @@ async def _refuse_errors(answer: UpstreamReply, operation: Operation, target: Ta
     raise error
 
 
-def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[travelling.Pairs, Provenance]:
-    """Say towards the caller where an answer comes from."""
-    headers = Redaction(target).headers(headers)
+def _facts(target: Target, heard: Sequence[Headers], losses: tuple[Loss, ...]) -> tuple[travelling.Pairs, Provenance]:
+    """Say towards the caller where an answer comes from. Of several that make it up the first one speaks for all, but a
+    cookie of any makes it somebody's own."""
+    headers = Redaction(target).headers(heard[0])
     pairs = (
         *travelling.returned_from_model(headers),
         *travelling.endpoint_headers(target.endpoint),
@@ -283,7 +284,7 @@ def _facts(target: Target, headers: Headers, losses: tuple[Loss, ...]) -> tuple[
         endpoint=target.endpoint,
         upstream_request_id=travelling.request_id_in(headers),
         losses=losses,
-        personal=sets_cookie(headers.get("set-cookie", ())),
+        personal=any(sets_cookie(each.get("set-cookie", ())) for each in heard),
     )
     return pairs, provenance
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from isthmusd.core.errors import Throttled
+from isthmusd.core.profile import Profile
 from isthmusd.core.reply import Stream, Whole
 from isthmusd.core.request import Operation
 from isthmusd.pipeline.run import run
@@ -141,3 +142,17 @@ def test_a_generation_that_broke_off_is_not_kept(word: str, stream: bool) -> Non
         return [(await asked.ask(**ASKINGS[Operation.CHAT], stream=stream))[0] for _ in range(3)]
 
     assert play(scene()) == ["MISS", "MISS", "HIT"]
+
+
+@pytest.mark.parametrize("cookies", [("session", ""), ("", "session"), ("", ""), ("__cf_bm", "")])
+def test_an_answer_of_several_requests_is_somebodys_own_if_one_sets_a_cookie(cookies: tuple[str, str]) -> None:
+    vector = msgspec.json.encode({"data": [{"index": 0, "embedding": [1.0]}], "model": "gpt"})
+    answers = [whole(vector, **({"set_cookie": f"{name}=1"} if name else {})) for name in cookies]
+    asked = Asked(Operation.EMBEDDING, *answers, whole(vector), whole(vector))
+    asked.built.providers = (replace(OPENAI, profile=Profile(embeddings_per_request=1)),)
+    asked.gateway = asked.built.gateway
+
+    async def scene() -> list[str | None]:
+        return [(await asked.ask(input=["a", "b"]))[0] for _ in range(2)]
+
+    assert play(scene()) == ["MISS", "MISS" if "session" in cookies else "HIT"]
