@@ -14,7 +14,7 @@ import msgspec
 from isthmusd.core.call import AuthMethod, CacheMode, CacheWish, Principal
 from isthmusd.core.remembered import fingerprint
 from isthmusd.core.request import Operation, Peeked
-from isthmusd.core.routing import Plan
+from isthmusd.core.routing import Plan, Target
 
 CACHED = frozenset(
     {Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING, Operation.MODERATION, Operation.RESPONSES}
@@ -177,12 +177,6 @@ class Asked:
 
 def key_of(scope: str, asked: Asked) -> bytes:
     """Write what names an answer. Equal for equal calls of one scope, and for no others."""
-    targets = sorted(
-        {
-            (target.provider.name, target.provider.base_url, target.model, target.endpoint or "", target.owner or "")
-            for target in asked.plan.targets
-        }
-    )
     return msgspec.msgpack.encode(
         (
             scope,
@@ -190,10 +184,19 @@ def key_of(scope: str, asked: Asked) -> bytes:
             asked.dialect,
             asked.endpoint,
             sorted(asked.headers),
-            targets,
+            sorted({_named(target) for target in asked.plan.targets}),
             asked.canonical,
         )
     )
+
+
+def _named(target: Target) -> tuple[object, ...]:
+    """Give what is known of a target that changes what it is asked, or who answers. No secret is in it."""
+    host = target.provider
+    place = (host.name, host.base_url, target.model, target.endpoint or "", target.owner or "")
+    # Paths of all operations, since some go by another's; in a microsecond, which remembering would not save.
+    spoken = (host.dialect, host.paths, host.flavours, host.profile)
+    return (*place, msgspec.msgpack.encode(spoken, order="deterministic"))
 
 
 def sets_cookie(values: Iterable[str]) -> bool:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from enum import Enum
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from isthmusd.core.caching import Asked, key_of
-from isthmusd.core.profile import Provider
+from isthmusd.core.profile import Flavour, Profile, Provider
 from isthmusd.core.request import Operation
 from isthmusd.core.routing import Plan, Target
+from isthmusd.core.signing import AwsSigning
 
 SHORT = st.text(alphabet="ab|\x00", max_size=2)
-TARGETS = st.builds(
-    lambda name, base_url, endpoint, model, owner: Target(
-        provider=Provider(name=name, base_url=base_url, endpoint=endpoint), model=model, owner=owner
-    ),
-    *(SHORT, SHORT, st.sampled_from([None, "a", "b"]), SHORT, st.sampled_from([None, "a", "b"])),
+PROVIDERS = st.builds(
+    Provider,
+    name=SHORT,
+    base_url=SHORT,
+    endpoint=st.sampled_from([None, "a", "b"]),
+    dialect=st.sampled_from(["openai", "cohere"]),
+    paths=st.dictionaries(SHORT, SHORT, max_size=2),
+    flavours=st.dictionaries(SHORT, st.sampled_from(Flavour), max_size=2),
+    profile=st.builds(Profile, accepts_stream_options=st.booleans(), refuses=st.frozensets(SHORT, max_size=2)),
 )
+TARGETS = st.builds(Target, provider=PROVIDERS, model=SHORT, owner=st.sampled_from([None, "a", "b"]))
 ASKED = st.builds(
     Asked,
     operation=st.sampled_from([Operation.CHAT, Operation.COMPLETION]),
@@ -42,12 +49,18 @@ CALL = Asked(
 
 def parts(scope: str, asked: Asked) -> tuple[Any, ...]:
     """Say what makes two calls the same one."""
-    targets = {
-        (target.provider.name, target.provider.base_url, target.model, target.endpoint, target.owner)
-        for target in asked.plan.targets
-    }
+    targets = [_parts_of(target) for target in asked.plan.targets]
+    targets = [each for place, each in enumerate(targets) if each not in targets[:place]]
     headers = tuple(sorted(asked.headers))
-    return scope, asked.operation, asked.dialect, asked.canonical, asked.endpoint, headers, targets
+    together = sorted(targets, key=repr)
+    return scope, asked.operation, asked.dialect, asked.canonical, asked.endpoint, headers, together
+
+
+def _parts_of(target: Target) -> tuple[Any, ...]:
+    host = target.provider
+    members = sorted(host.paths.items()), sorted(host.flavours.items())
+    profile = host.profile.accepts_stream_options, sorted(host.profile.refuses)
+    return host.name, host.base_url, target.model, target.endpoint, target.owner, host.dialect, members, profile
 
 
 @given(SHORT, ASKED, SHORT, ASKED)
@@ -105,6 +118,10 @@ def test_characters_do_not_move_between_the_scope_and_the_rest() -> None:
         replace(TARGET, provider=replace(TARGET.provider, name="q")),
         replace(TARGET, provider=replace(TARGET.provider, base_url="https://q.test/v1")),
         replace(TARGET, provider=replace(TARGET.provider, endpoint="second")),
+        replace(TARGET, provider=replace(TARGET.provider, dialect="cohere")),
+        replace(TARGET, provider=replace(TARGET.provider, paths={"chat": "/m/chat?api-version=2024-02-01"})),
+        replace(TARGET, provider=replace(TARGET.provider, paths={"chat.stream": "/m/stream"})),
+        replace(TARGET, provider=replace(TARGET.provider, flavours={"m": Flavour.COMPLETION})),
         Target(provider=Provider(name="ph", base_url="ttps://p.test/v1"), model="m"),
     ],
 )
@@ -114,8 +131,48 @@ def test_another_target_is_another_key(other: Target) -> None:
     assert len({key_of("s", replace(CALL, plan=Plan(targets=targets))) for targets in plans}) == 3
 
 
+def another(value: Any) -> Any:
+    """Give another value for a field of a profile."""
+    match value:
+        case bool():
+            return not value
+        case Enum():
+            return next(each for each in type(value) if each is not value)
+        case str():
+            return value + "x"
+        case frozenset() | tuple():
+            return type(value)((*value, "x"))
+        case None:
+            return "x"
+        case _:
+            return {**value, "x": "y"}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Profile)])
+def test_whatever_a_host_can_do_otherwise_is_another_key(name: str) -> None:
+    usual = TARGET.provider.profile
+    host = replace(TARGET.provider, profile=replace(usual, **{name: another(getattr(usual, name))}))
+    plan = Plan(targets=(replace(TARGET, provider=host),))
+
+    assert key_of("s", replace(CALL, plan=plan)) != key_of("s", CALL)
+
+
+def test_equal_hosts_are_one_however_they_were_written() -> None:
+    words = [f"word{place}" for place in range(50)]
+
+    def written(words: list[str]) -> bytes:
+        profile = Profile(refuses=frozenset(words), renames=dict.fromkeys(words, "x"))
+        paths, flavours = dict.fromkeys(words, "/x"), dict.fromkeys(words, Flavour.CHAT)
+        host = replace(TARGET.provider, profile=profile, paths=paths, flavours=flavours)
+        return key_of("s", replace(CALL, plan=Plan(targets=(replace(TARGET, provider=host),))))
+
+    assert written(words) == written(words[::-1])
+
+
 def test_no_secret_is_in_a_key() -> None:
-    secret = replace(TARGET, secret="sk-live", provider=replace(TARGET.provider, api_key="sk-ours"))
+    signing = AwsSigning(access_key_id="AKIA", secret_access_key="aws-secret", region="r", service="bedrock")
+    provider = replace(TARGET.provider, api_key="sk-ours", signing=signing)
+    secret = replace(TARGET, secret="sk-live", provider=provider)
     plan = Plan(targets=(secret,))
 
     assert key_of("s", replace(CALL, plan=plan)) == key_of("s", CALL)
