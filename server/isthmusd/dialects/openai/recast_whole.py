@@ -165,7 +165,7 @@ def _take_choice(choices: dict[int, _Choice], place: int, entry: Members, kind: 
     choice.logprobs = _listed(choice.logprobs, entry.pop("logprobs", None))
     choice.finish_reason = _same(choice.finish_reason, entry.pop("finish_reason", None))
     for name, value in entry.items():
-        choice.state[name] = _stated(choice.state.get(name), value)
+        choice.state[name] = _told(choice.state.get(name), value)
 
 
 def _completed(index: int, choice: _Choice, kind: Kind) -> Members:
@@ -192,6 +192,18 @@ def _stated(old: Exact, new: Exact) -> Exact:
     match old, new:
         case dict(), dict():
             return old | {name: _stated(old.get(name), value) for name, value in new.items()}
+        case _:
+            return _same(old, new)
+
+
+def _told(old: Exact, new: Exact) -> Exact:
+    """Give the same for a member of a choice. A list that comes again may be the next piece of it, equal or not, as
+    `token_ids` are of vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"""
+    match old, new:
+        case dict(), dict():
+            return old | {name: _told(old.get(name), value) for name, value in new.items()}
+        case [_, *_], [_, *_]:
+            raise unfaithful()
         case _:
             return _same(old, new)
 

@@ -248,12 +248,34 @@ def test_comments_and_the_cut_of_blocks_say_nothing() -> None:
         (chunk(stop_reason="a"), chunk(finish_reason="stop", stop_reason="b")),
         (chunk(finish_reason="stop"), chunk(finish_reason="length")),
         (chunk(finish_reason="stop", message={"content": "a"}),),
+        # Of pieces that are equal nobody knows whether they are said twice: vLLM's token_ids are not.
+        (chunk({"content": "ha"}, token_ids=[7]), chunk({"content": "ha"}, token_ids=[7]), END),
+        (chunk({"content": "ha"}, meta={"ids": [7]}), chunk({"content": "ha"}, meta={"ids": [7]}), END),
         (END | {"citations": ["a"]}, {**HEAD, "choices": [], "citations": ["b"]}),
     ],
 )
 def test_what_could_be_read_otherwise_is_not_given(chunks: tuple[Any, ...]) -> None:
     with pytest.raises(UnsupportedFeature):
         whole_of(sse(*chunks))
+
+
+def test_a_list_that_comes_once_or_is_of_the_answer_itself_is_given() -> None:
+    once = whole_of(
+        sse(chunk({"content": "a"}, token_ids=[]), chunk(token_ids=[7], ids=None), END | {"citations": ["u"]})
+    )
+    again = whole_of(sse(chunk({"content": "a"}) | {"citations": ["u"]}, END | {"citations": ["u"]}))
+
+    assert once["choices"][0]["token_ids"] == [7]
+    assert once["citations"] == again["citations"] == ["u"]
+
+
+def test_a_completion_with_a_list_that_comes_twice_is_not_given() -> None:
+    pieces = [{"index": 0, "text": "ha", "finish_reason": None, "token_ids": [7]} for _ in range(2)]
+    chunks = [{**HEAD, "object": "text_completion", "choices": [piece]} for piece in pieces]
+    ended = {**chunks[1], "choices": [pieces[1] | {"finish_reason": "length"}]}
+
+    with pytest.raises(UnsupportedFeature):
+        whole_of(sse(chunks[0], ended), Operation.COMPLETION)
 
 
 @pytest.mark.parametrize(
