@@ -63,14 +63,19 @@ def whole_response(pieces: Sequence[bytes]) -> bytes:
     """Give the answer in the last event of a stream, as it is written there. Raises Garbled or UnsupportedFeature."""
     found: msgspec.Raw | None = None
     item_count = 0
+    was_said = False
     try:
         for event in events_of(pieces):
             read = _EVENT.decode(event.data) if event.data.lstrip().startswith(b"{") else _Event()
             if read.type == "response.output_item.done":
                 item_count += 1
+            was_said = was_said or (read.type or "").endswith(".delta")
             if read.type in ENDS.values():
                 found = read.response
-        if found is None or len(_RESPONSE.decode(found).output) != item_count:
+        if found is None:
+            raise unfaithful()
+        output = _RESPONSE.decode(found).output
+        if len(output) != item_count or (was_said and not output):
             # Servers exist whose last event leaves out what the others have said.
             raise unfaithful()
     except _BROKEN as error:

@@ -209,6 +209,10 @@ def test_the_whole_is_the_bytes_of_the_last_event() -> None:
             {"type": "response.output_item.done", "item": MESSAGE},
             {"type": "response.completed", "response": response()},
         ],
+        *(
+            [{"type": f"response.{kind}.delta", "delta": "a"}, {"type": "response.completed", "response": response()}]
+            for kind in ("output_text", "refusal", "reasoning_summary_text", "function_call_arguments")
+        ),
     ],
 )
 def test_a_stream_without_a_whole_answer_in_it_gives_none(events: list[Any]) -> None:
