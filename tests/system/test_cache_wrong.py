@@ -34,11 +34,19 @@ def coded(status: int, *headers: tuple[str, str]) -> Answer:
     return error(status, "No.", "some_error", "some_code", *headers)
 
 
+def ended(word: str) -> dict[str, object]:
+    """Give an answer whose generation ended with a word."""
+    return {**GOOD, "choices": [{**GOOD["choices"][0], "finish_reason": word}]}
+
+
 SHORT = raw(JSON_HEAD + b"content-length: 4000\r\n\r\n" + b'{"id": "chatcmpl-fake"}')
 EITHER: Mapping[str, Answer] = {
     **{f"status {status}": coded(status) for status in (400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504)},
     **{f"status {status}": coded(status, ("location", "/v1/elsewhere")) for status in (301, 302, 307)},
     "an error with a good status": whole(TOLD),
+    "an error beside no choices": whole({**GOOD, "choices": [], **TOLD}),
+    "an error beside null": whole({"id": "", "choices": None, **TOLD}),
+    "an error without its name": whole({"object": "error", "message": "overloaded", "code": 50001}),
     "a page": Answer(headers=(("content-type", "text/html"),), pieces=(b"<html>Hello</html>",)),
     "nothing": raw(),
     "no body": whole(b""),
@@ -49,6 +57,11 @@ WHOLE: Mapping[str, Answer] = {
     "a cut body": Answer(headers=(("content-type", "application/json"),), pieces=(b'{"id": "chat', BREATH_S, CUT)),
     "half an object": whole(b'{"id": "chatcmpl-fake", "choices": ['),
     "a list": whole([]),
+    "no choices": whole({**GOOD, "choices": []}),
+    "a later answer": whole({"request_id": "later"}),
+    "an error beside a choice": whole({**GOOD, **TOLD}),
+    "an abort": whole(ended("abort")),
+    "too few resources": whole(ended("insufficient_system_resource")),
 }
 STREAM: Mapping[str, Answer] = {
     **EITHER,
@@ -63,6 +76,7 @@ STREAM: Mapping[str, Answer] = {
     "an error first, then an end": stream(sse(TOLD), EVENTS[-1]),
     "a broken event": stream(*EVENTS[:2], b'data: {"id": "chatcmpl-fake", \n\n', EVENTS[-1]),
     "no event at all": stream(),
+    "an abort": stream(*EVENTS[:-2], EVENTS[-2].replace(b'"stop"', b'"abort"'), EVENTS[-1]),
 }  # fmt: skip
 
 
