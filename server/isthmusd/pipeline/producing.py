@@ -92,11 +92,19 @@ class Producer:
                 return
 
     async def _find(self, wanted: Wanted) -> Entry | None:
-        if wanted.policy.reads:
-            for name in wanted.names:
-                entry = self._read(wanted, name, await self.caching.cache.get(name))
-                if entry is not None:
-                    return entry
+        if not wanted.policy.reads:
+            return None
+        look = self.caching.cache.get
+        match wanted.names:
+            case [only]:
+                found = [await look(only)]
+            case names:
+                # At once: with several secrets a slow store is waited for no longer.
+                found = await asyncio.gather(*map(look, names))
+        for name, sealed in zip(wanted.names, found, strict=True):
+            entry = self._read(wanted, name, sealed)
+            if entry is not None:
+                return entry
         return None
 
     def _read(self, wanted: Wanted, name: bytes, sealed: bytes | None) -> Entry | None:
