@@ -46,6 +46,7 @@ STREAMED_RESPONSE = (
     {"type": "response.created", "sequence_number": 0, "response": RESPONSE | {"status": "in_progress", "output": []}},
     {"type": "response.completed", "sequence_number": 1, "response": RESPONSE},
 )
+MODERATION = {"id": "modr-1", "model": "ok", "results": [{"flagged": False, "categories": {}, "category_scores": {}}]}
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +140,14 @@ async def play(table: Pair, line: grpc.Channel, case: Case, text: str) -> list[H
 
 
 def response_of(case: Case) -> Answer | None:
-    """The fake provider has no Responses of its own."""
-    if case.operation != "responses":
-        return None
-    return stream(*map(sse, STREAMED_RESPONSE)) if case.stream else whole(RESPONSE)
+    """The fake provider has no Responses of its own, and no moderations."""
+    match case.operation:
+        case "responses":
+            return stream(*map(sse, STREAMED_RESPONSE)) if case.stream else whole(RESPONSE)
+        case "moderation":
+            return whole(MODERATION)
+        case _:
+            return None
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
