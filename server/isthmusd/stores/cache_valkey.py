@@ -9,6 +9,7 @@ The driver takes 15 MB and half a second to load: that happens when it is needed
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
@@ -124,8 +125,10 @@ class ValkeyCache:
         if mark is None:
             last = await self._ask(lambda client: client.xrevrange(NOTES, count=1))
             return [], last[0][0].decode() if last else "0-0"
-        rows = await self._ask(lambda client: client.xrange(NOTES, min=f"({mark}"))
-        return [_note(fields) for _, fields in rows], rows[-1][0].decode() if rows else mark
+        # The newest first, as whoever may write there could write any number of them.
+        rows = await self._ask(lambda client: client.xrevrange(NOTES, min=f"({mark}", count=NOTE_COUNT))
+        notes = [note for _, fields in reversed(rows) if (note := _note(fields)) is not None]
+        return notes, rows[0][0].decode() if rows else mark
 
     async def stats(self, tenant: str | None, model: str | None) -> CacheStats:
         """Count what has not expired."""
@@ -306,6 +309,18 @@ def _told(wish: str | None) -> str:
     return "" if wish is None else f"={wish}"
 
 
-def _note(fields: Mapping[bytes, bytes]) -> Cleared:
-    tenant, model = fields[b"tenant"].decode(), fields[b"model"].decode()
-    return Cleared(tenant=tenant[1:] if tenant else None, model=model[1:] if model else None, at=float(fields[b"at"]))
+def _note(fields: Mapping[bytes, bytes]) -> Cleared | None:
+    """Read a note; None if it is none. It must not keep others from being read."""
+    try:
+        tenant, model = _wish(fields[b"tenant"]), _wish(fields[b"model"])
+        at = float(fields[b"at"])
+    except (KeyError, ValueError):
+        return None
+    return Cleared(tenant=tenant, model=model, at=at) if math.isfinite(at) else None
+
+
+def _wish(told: bytes) -> str | None:
+    """Read what `_told` wrote. Raises ValueError."""
+    if told and not told.startswith(b"="):
+        raise ValueError
+    return told[1:].decode() if told else None
