@@ -1,18 +1,34 @@
 """Cached answers in this process's own memory, bounded by bytes; the least recently used one goes first. Sharing them
 with other processes is not its business.
+
+Hundreds of thousands of entries fit into it, and nothing here goes over all of them at once: what is forgotten is not
+given any more from that moment on, and its room is given back in small steps.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.caching import CacheStats, Cleared
 
-OVERHEAD = 450
+OVERHEAD = 550
 """What Python takes for an entry beside its bytes, tenant and model: measured, and rounded up."""
 NOTES = 64
+STEP = 128
+"""Entries that are looked at while nothing else runs: one may be a MiB that goes back to the system."""
+WITH_EACH = 2
+"""Entries that are looked at with each one that comes in: so the queue is at most twice as long as it must be."""
+
+
+@dataclass(slots=True)
+class _Held:
+    item: CacheItem | None
+    """None: it is gone, and still stands in the queue."""
+    number: int
 
 
 class MemoryCache:
@@ -24,8 +40,15 @@ class MemoryCache:
     def __init__(self, limit: int, now: Callable[[], float]) -> None:
         self._limit = limit
         self._now = now
-        self._items: OrderedDict[bytes, CacheItem] = OrderedDict()
+        self._held: OrderedDict[bytes, _Held] = OrderedDict()
         self._size = 0
+        self._last = 0
+        self._queue: deque[_Held] = deque()
+        """All that are held, once each, and some that are gone: in the order in which they are looked at."""
+        self._forgotten: dict[tuple[str | None, str | None], int] = {}
+        """Of a tenant and a model, up to which number; it matters while some of it may be in the queue."""
+        self._unseen = 0
+        """How many of the queue are to be looked at before nothing forgotten is in it."""
         self._notes: deque[tuple[int, Cleared]] = deque(maxlen=NOTES)
         self._clear_count = 0
 
@@ -35,44 +58,57 @@ class MemoryCache:
         return self._size
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._held)
 
     def peek(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired, and make it the most recently used."""
-        item = self._items.get(name)
-        if item is None:
+        held = self._held.get(name)
+        if held is None or held.item is None:
             return None
-        if item.expires_at <= self._now():
+        if held.item.expires_at <= self._now() or self._is_forgotten(held):
             self.drop(name)
             return None
-        self._items.move_to_end(name)
-        return item
+        self._held.move_to_end(name)
+        return held.item
 
     def keep(self, item: CacheItem) -> None:
         """Keep an entry, in place of one of the same name; one that is larger than all the room is not kept."""
         self.drop(item.name)
+        self._look(WITH_EACH)
         weight = _weight(item)
         if weight > self._limit or item.expires_at <= self._now():
             return
         while self._size + weight > self._limit:
-            _, oldest = self._items.popitem(last=False)
-            self._size -= _weight(oldest)
-        self._items[item.name] = item
+            self.drop(next(iter(self._held)))
+        self._last += 1
+        held = _Held(item, self._last)
+        self._held[item.name] = held
+        self._queue.append(held)
         self._size += weight
 
     def drop(self, name: bytes) -> None:
         """Let go of an entry, if it is there."""
-        item = self._items.pop(name, None)
-        if item is not None:
-            self._size -= _weight(item)
+        held = self._held.pop(name, None)
+        if held is not None and held.item is not None:
+            self._size -= _weight(held.item)
+            held.item = None
 
-    def forget(self, tenant: str | None, model: str | None) -> int:
-        """Let go of the entries of a tenant, of a model, of both, or of all; tells how many had not expired."""
-        gone = [item for item in self._items.values() if _is_of(item, tenant, model)]
-        for item in gone:
-            self.drop(item.name)
-        now = self._now()
-        return sum(item.expires_at > now for item in gone)
+    def forget(self, tenant: str | None, model: str | None) -> None:
+        """Give no entry of a tenant, of a model, of both, or of all any more; `tidy` gives their room back."""
+        self._forgotten[tenant, model] = self._last
+        self._unseen = len(self._queue)
+
+    async def tidy(self, at_least: int) -> int:
+        """Let go of what is forgotten, and look among so many entries for what has expired; other tasks run meanwhile.
+
+        Tells how many were forgotten that had not expired.
+        """
+        gone, left = 0, min(at_least, len(self._queue))
+        while self._forgotten or left > 0:
+            gone += self._look(STEP)
+            left -= STEP
+            await asyncio.sleep(0)
+        return gone
 
     async def load(self) -> None:
         """Nothing to do."""
@@ -91,10 +127,11 @@ class MemoryCache:
             self.keep(item)
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
-        """As `forget`, and leave a note of it."""
+        """Let go of the entries of a tenant, of a model, of both, or of all, and leave a note of it."""
         self._clear_count += 1
         self._notes.append((self._clear_count, Cleared(tenant=tenant, model=model, at=self._now())))
-        return self.forget(tenant, model)
+        self.forget(tenant, model)
+        return await self.tidy(0)
 
     async def cleared_since(self, mark: str | None) -> tuple[list[Cleared], str]:
         """Give the notes after a mark, and the next mark."""
@@ -104,20 +141,48 @@ class MemoryCache:
     async def stats(self, tenant: str | None, model: str | None) -> CacheStats:
         """Count what has not expired."""
         now = self._now()
+        held = [each.item for each in self._held.values() if each.item is not None and not self._is_forgotten(each)]
         sizes = [
-            len(item.sealed) for item in self._items.values() if item.expires_at > now and _is_of(item, tenant, model)
+            len(item.sealed)
+            for item in held
+            if item.expires_at > now and tenant in (None, item.tenant) and model in (None, item.model)
         ]
         return CacheStats(count=len(sizes), size=sum(sizes))
 
     async def aclose(self) -> None:
         """Let go of everything."""
-        self._items.clear()
+        self._held.clear()
+        self._queue.clear()
+        self._forgotten.clear()
         self._size = 0
+
+    def _look(self, count: int) -> int:
+        """Let go of what is forgotten or has expired among the next in the queue; tells how many had not expired."""
+        now, alive = self._now(), 0
+        for _ in range(min(count, len(self._queue))):
+            held = self._queue.popleft()
+            self._unseen -= 1
+            if held.item is None:
+                continue
+            has_expired = held.item.expires_at <= now
+            if has_expired or self._is_forgotten(held):
+                alive += not has_expired
+                self.drop(held.item.name)
+            else:
+                self._queue.append(held)
+        if self._forgotten and (self._unseen <= 0 or not self._queue):
+            self._forgotten.clear()
+        return alive
+
+    def _is_forgotten(self, held: _Held) -> bool:
+        if not self._forgotten or held.item is None:
+            return False
+        tenant, model = held.item.tenant, held.item.model
+        of = self._forgotten.get
+        return held.number <= max(
+            of((None, None), 0), of((tenant, None), 0), of((None, model), 0), of((tenant, model), 0)
+        )
 
 
 def _weight(item: CacheItem) -> int:
     return OVERHEAD + len(item.name) + len(item.sealed) + len(item.tenant) + len(item.model)
-
-
-def _is_of(item: CacheItem, tenant: str | None, model: str | None) -> bool:
-    return tenant in (None, item.tenant) and model in (None, item.model)

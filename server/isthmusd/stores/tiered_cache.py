@@ -28,6 +28,8 @@ STALE_S = 1800.0
 NOTES = 64
 RENEWED = 4096
 """Names of which it is remembered that there is something newer: what waits to be written is less."""
+LOOKS = 8192
+"""Entries of memory among which each poll looks for expired ones."""
 TRUST_S = 60.0
 """How long memory serves what is in a store: others that share it, which are no workers of this node, do not say what
 they asked for anew."""
@@ -154,17 +156,18 @@ class TieredCache:
 
     async def _keep_asking(self) -> None:
         while True:
-            self._show()
+            if self._memory is not None:
+                await self._memory.tidy(LOOKS)
+                self._show(self._memory)
             if self._store is not None and (self._mark is None or self._is_used):
                 await self._hear(self._store)
             await asyncio.sleep(POLL_S)
 
-    def _show(self) -> None:
-        if self._memory is not None:
-            held = (len(self._memory), self._memory.size)
-            if held != self._shown:
-                self._shown = held
-                self._watch.memory_holds(*held)
+    def _show(self, memory: MemoryCache) -> None:
+        held = (len(memory), memory.size)
+        if held != self._shown:
+            self._shown = held
+            self._watch.memory_holds(*held)
 
     async def _hear(self, store: PatientCache) -> None:
         """Ask once what was cleared, and let go of it."""

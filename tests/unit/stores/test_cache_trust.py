@@ -63,3 +63,16 @@ async def test_what_was_put_while_the_store_was_asked_is_newer_than_what_it_give
 
         assert await asked == newer.sealed
         assert cache.near(old.name) == newer.sealed
+
+
+async def test_what_has_expired_is_not_counted_for_ever() -> None:
+    clock, counts = TickingClock(), Counts()
+    memory = MemoryCache(MIB, clock.now)
+    async with TieredCache(memory, PatientCache(MemoryCache(MIB, clock.now), 5.0, clock, counts), counts, clock.now):
+        memory.keep(item("a", ttl_s=10))
+        await asyncio.sleep(1.1)
+        assert counts.held == (1, memory.size)
+        clock.at += 10
+        await asyncio.sleep(1.1)
+
+        assert counts.held == (0, 0)
