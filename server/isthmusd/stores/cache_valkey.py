@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +32,10 @@ PREFIX = "isthmus:1:e:"
 NOTES = "isthmus:1:cleared"
 NOTE_COUNT = 1000
 NOTES_S = 86_400
+EARLIEST = "0-0"
+"""The mark before all notes."""
+UNSURE = 4096
+"""Names of which it is remembered that they may be written after they were cleared."""
 
 VERSION = 1
 HEAD = struct.Struct(">BddII")
@@ -80,6 +86,10 @@ class ValkeyCache:
         self._connecting = asyncio.Lock()
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._errors: tuple[type[Exception], ...] = ()
+        self._mark = EARLIEST
+        self._notes: deque[Cleared] = deque(maxlen=NOTE_COUNT)
+        self._unsure: dict[bytes, CacheItem] = {}
+        """What was written, or may be yet, and may have been cleared. What is sealed is left out."""
 
     async def load(self) -> None:
         """Load the driver, in a thread."""
@@ -99,15 +109,24 @@ class ValkeyCache:
         return item if item is not None and item.expires_at > self._now() else None
 
     async def put(self, item: CacheItem) -> None:
-        """Keep an entry; the server forgets it when it expires."""
-        left_ms = int((item.expires_at - self._now()) * 1000)
-        if left_ms > 0:
-            await self._ask(lambda client: client.set(_key(item.name), _written(item), px=left_ms))
+        """Keep an entry, unless it was cleared since it was stored; the server forgets it when it expires."""
+        await self.put_all((item,))
 
     async def put_all(self, items: Sequence[CacheItem]) -> None:
         """Keep several, one after the other: in a cluster they are on different servers."""
-        for item in items:
-            await self.put(item)
+        written: dict[bytes, CacheItem] = {}
+        try:
+            for item in items:
+                left_ms = int((item.expires_at - self._now()) * 1000)
+                if left_ms > 0:
+                    written[item.name] = replace(item, sealed=b"")
+                    await self._ask(lambda client, item=item, left_ms=left_ms: _set(client, item, left_ms))
+            if written:
+                await self._recall(written)
+        except BaseException:
+            # The server may do it yet.
+            self._unsure = dict(deque((self._unsure | written).items(), maxlen=UNSURE))
+            raise
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
         """Remove entries, all of them looked at; the note of it comes first."""
@@ -124,11 +143,25 @@ class ValkeyCache:
         """Give the notes after a mark, and the next mark. Notes are kept for a day."""
         if mark is None:
             last = await self._ask(lambda client: client.xrevrange(NOTES, count=1))
-            return [], last[0][0].decode() if last else "0-0"
+            return [], last[0][0].decode() if last else EARLIEST
         # The newest first, as whoever may write there could write any number of them.
         rows = await self._ask(lambda client: client.xrevrange(NOTES, min=f"({mark}", count=NOTE_COUNT))
         notes = [note for _, fields in reversed(rows) if (note := _note(fields)) is not None]
         return notes, rows[0][0].decode() if rows else mark
+
+    async def _recall(self, written: dict[bytes, CacheItem]) -> None:
+        """Remove what was written after it had been cleared. Who clears leaves a note before looking for entries: what
+        is there before we look for notes is found by them, or their note by us."""
+        notes, self._mark = await self.cleared_since(self._mark)
+        self._notes.extend(notes)
+        doubtful = self._unsure | written
+        oldest = min(item.stored_at for item in doubtful.values())
+        recent = [note for note in self._notes if note.at > oldest]
+        for item in doubtful.values():
+            if any(note.covers(item) for note in recent):
+                key = _key(item.name)
+                await self._ask(lambda client, key=key: client.unlink(key))
+        self._unsure = {name: item for name, item in self._unsure.items() if doubtful.get(name) is not item}
 
     async def stats(self, tenant: str | None, model: str | None) -> CacheStats:
         """Count what has not expired."""
@@ -270,6 +303,10 @@ def _fault(error: Exception) -> CacheFault:
 
 def _key(name: bytes) -> str:
     return PREFIX + name.hex()
+
+
+def _set(client: Any, item: CacheItem, left_ms: int) -> Awaitable[Any]:
+    return client.set(_key(item.name), _written(item), px=left_ms)
 
 
 def _written(item: CacheItem) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -269,6 +270,7 @@ async def test_a_cluster_is_used_whole(cluster: tuple[Valkey, Valkey]) -> None:
         _, mark = await store.cleared_since(None)
         assert await store.clear("t1", None) == 100
         assert [note.tenant for note in (await store.cleared_since(mark))[0]] == ["t1"]
+        await store.put_all([replace(one, stored_at=one.stored_at - 1) for one in items])
     async with opened(second.url) as store:
         assert (await store.stats(None, None)).count == 100
 

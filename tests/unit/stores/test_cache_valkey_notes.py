@@ -3,21 +3,29 @@ meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 from isthmusd.stores.cache_valkey import NOTES, ValkeyCache
-from isthmusd.stores.caching import Cleared
+from isthmusd.stores.caching import Cleared, Fault
 
-from tests.fakes.valkey import Valkey
-from tests.unit.stores.cached import START, StillClock
+from tests.fakes.valkey import Valkey, running_valkey
+from tests.unit.stores.cache_files import answers
+from tests.unit.stores.cached import START, StillClock, item, name
 
 
 @pytest.fixture
 def emptied(valkey: Valkey) -> Valkey:
     valkey.say("FLUSHALL")
     return valkey
+
+
+@pytest.fixture
+def server() -> Iterator[Valkey]:
+    """One that a test may harm."""
+    with running_valkey() as started:
+        yield started
 
 
 @asynccontextmanager
@@ -65,3 +73,50 @@ async def test_so_many_notes_at_the_most_are_read_and_the_newest_ones(emptied: V
 
         assert [note.tenant for note in notes] == [str(number) for number in range(500, 1500)]
         assert await store.cleared_since(latest) == ([], latest)
+
+
+async def test_what_is_written_after_it_was_cleared_does_not_stay(emptied: Valkey) -> None:
+    clock = StillClock(START + 10)
+    async with opened(emptied.url, clock) as clearing, opened(emptied.url, clock) as store:
+        await clearing.clear("acme", "m")
+        late = [item(f"late {number}") for number in range(5)]
+        others = [item("b", tenant="bar"), item("n", model="n"), item("new", stored_at=START + 10)]
+
+        await store.put_all([*late, *others])
+
+        assert [await store.get(one.name) for one in (*late, *others)] == [*[None] * 5, *others]
+
+
+async def test_what_waits_while_others_are_written_is_cleared_with_them(emptied: Valkey) -> None:
+    clock = StillClock(START + 10)
+    async with opened(emptied.url, clock) as clearing, opened(emptied.url, clock) as store:
+        await clearing.clear("acme", None)
+        await store.put(item("b", tenant="bar"))
+        await store.put(item("a"))
+
+        assert await store.get(name("a")) is None
+        assert await store.get(name("b")) is not None
+
+
+async def test_what_was_written_while_notes_could_not_be_read_is_looked_at_again(server: Valkey) -> None:
+    clock = StillClock(START + 10)
+    async with opened(server.url, clock) as store:
+        await store.clear("acme", None)
+        server.say("ACL", "SETUSER", "default", "-xrevrange")
+        assert await answers(store.put_all([item("a"), item("b", tenant="bar")])) is Fault.REFUSED
+        assert await store.get(name("a")) is not None
+        server.say("ACL", "SETUSER", "default", "+xrevrange")
+
+        await store.put(item("c", tenant="bar"))
+
+        assert [await store.get(name(label)) is not None for label in "abc"] == [False, True, True]
+
+
+async def test_a_newer_entry_takes_the_place_of_one_that_was_cleared(emptied: Valkey) -> None:
+    clock = StillClock(START + 10)
+    newer = item("a", stored_at=START + 11)
+    async with opened(emptied.url, clock) as store:
+        await store.clear(None, None)
+        await store.put_all([item("a"), newer])
+
+        assert await store.get(name("a")) == newer
