@@ -129,15 +129,17 @@ class ValkeyCache:
             raise
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
-        """Remove entries, all of them looked at; the note of it comes first."""
-        note = {"tenant": _told(tenant), "model": _told(model), "at": repr(self._now())}
-        await self._ask(lambda client: client.xadd(NOTES, note, maxlen=NOTE_COUNT, approximate=True))
-        await self._ask(lambda client: client.expire(NOTES, NOTES_S))
+        """Remove entries, all of them looked at; the note of it comes first. Where there is no room for it, removing
+        makes some; what was written before the note is then looked for once more."""
         count = 0
-        async for batch in self._found(tenant, model):
-            gone = await asyncio.gather(*(self._ask(lambda client, key=key: client.unlink(key)) for key, _ in batch))
-            count += sum(gone)
-        return count
+        try:
+            await self._tell(tenant, model)
+        except CacheFault as fault:
+            if fault.kind is not Fault.FULL:
+                raise
+            count = await self._remove(tenant, model)
+            await self._tell(tenant, model)
+        return count + await self._remove(tenant, model)
 
     async def cleared_since(self, mark: str | None) -> tuple[list[Cleared], str]:
         """Give the notes after a mark, and the next mark. Notes are kept for a day."""
@@ -148,6 +150,19 @@ class ValkeyCache:
         rows = await self._ask(lambda client: client.xrevrange(NOTES, min=f"({mark}", count=NOTE_COUNT))
         notes = [note for _, fields in reversed(rows) if (note := _note(fields)) is not None]
         return notes, rows[0][0].decode() if rows else mark
+
+    async def _tell(self, tenant: str | None, model: str | None) -> None:
+        """Leave a note of a clearing."""
+        note = {"tenant": _told(tenant), "model": _told(model), "at": repr(self._now())}
+        await self._ask(lambda client: client.xadd(NOTES, note, maxlen=NOTE_COUNT, approximate=True))
+        await self._ask(lambda client: client.expire(NOTES, NOTES_S))
+
+    async def _remove(self, tenant: str | None, model: str | None) -> int:
+        count = 0
+        async for batch in self._found(tenant, model):
+            gone = await asyncio.gather(*(self._ask(lambda client, key=key: client.unlink(key)) for key, _ in batch))
+            count += sum(gone)
+        return count
 
     async def _recall(self, written: dict[bytes, CacheItem]) -> None:
         """Remove what was written after it had been cleared. Who clears leaves a note before looking for entries: what

@@ -120,3 +120,31 @@ async def test_a_newer_entry_takes_the_place_of_one_that_was_cleared(emptied: Va
         await store.put_all([item("a"), newer])
 
         assert await store.get(name("a")) == newer
+
+
+async def test_a_full_server_is_cleared_and_a_note_left_once_there_is_room(server: Valkey) -> None:
+    async with opened(server.url) as store:
+        await store.put_all([item(str(number), tenant=f"t{number % 2}", size=100_000) for number in range(60)])
+        used = server.say("INFO", "memory").partition(b"used_memory:")[2].split()[0].decode()
+        server.say("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        server.say("CONFIG", "SET", "maxmemory", used)
+        assert await answers(store.put(item("more", size=100_000))) is Fault.FULL
+        _, mark = await store.cleared_since(None)
+
+        assert await store.clear("t1", None) == 30
+
+        assert (await store.stats(None, None)).count == 30
+        assert [note.tenant for note in (await store.cleared_since(mark))[0]] == ["t1"]
+        await store.put(item("more"))
+
+
+async def test_a_server_that_stays_full_is_cleared_though_it_cannot_be_told(server: Valkey) -> None:
+    async with opened(server.url) as store:
+        await store.put_all([item("a"), item("b", tenant="bar")])
+        server.say("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        server.say("CONFIG", "SET", "maxmemory", "1")
+
+        assert await answers(store.clear("acme", None)) is Fault.FULL
+
+        assert await store.get(name("a")) is None
+        assert await store.get(name("b")) is not None
