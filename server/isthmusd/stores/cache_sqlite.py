@@ -62,6 +62,11 @@ COUNT = (
     "SELECT count(*), coalesce(sum(size), 0) FROM entries_1 WHERE expires_at > ?1 AND (?2 IS NULL OR tenant = ?2)"
     " AND (?3 IS NULL OR model = ?3)"
 )
+NOTES = (
+    "SELECT number, CAST(tenant AS BLOB), CAST(model AS BLOB), at FROM cleared_1 WHERE number > ?"
+    " ORDER BY number LIMIT 1000"
+)
+"""Text as bytes: what is no UTF-8 must not keep the other notes from us. More than so many are asked for next time."""
 CLEARED = (
     "SELECT count(*) FROM cleared_1 WHERE at > ?1 AND (tenant IS NULL OR tenant = ?2) AND (model IS NULL OR model = ?3)"
 )
@@ -241,10 +246,8 @@ class SqliteCache:
             if mark is None:
                 (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM cleared_1").fetchone()
                 return [], str(last)
-            rows = connection.execute(
-                "SELECT number, tenant, model, at FROM cleared_1 WHERE number > ? ORDER BY number", (int(mark),)
-            ).fetchall()
-        notes = [Cleared(tenant=tenant, model=model, at=at) for _, tenant, model, at in rows]
+            rows = connection.execute(NOTES, (int(mark),)).fetchall()
+        notes = [note for row in rows if (note := _note(*row[1:])) is not None]
         return notes, str(rows[-1][0]) if rows else mark
 
     def _finish(self) -> None:
@@ -256,6 +259,13 @@ class SqliteCache:
         with self._writing.used() as connection:
             count, size = connection.execute(COUNT, (self._now(), tenant, model)).fetchone()
         return CacheStats(count=count, size=size)
+
+
+def _note(tenant: bytes | None, model: bytes | None, at: object) -> Cleared | None:
+    try:
+        return Cleared.read(tenant and tenant.decode(), model and model.decode(), at)
+    except UnicodeDecodeError:
+        return None
 
 
 def _size(connection: sqlite3.Connection) -> int:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from isthmusd.core.entry import CacheItem
+
+END_OF_TIME = 1e12
+"""Unix seconds: no clock says so, and arithmetic with it is safe."""
 
 
 class Fault(StrEnum):
@@ -74,6 +77,15 @@ class Cleared:
     """None: every model's."""
     at: float
     """Unix seconds: what was stored later stays."""
+
+    @classmethod
+    def read(cls, tenant: object, model: object, at: object) -> Self | None:
+        """Give a note as it was found where others can write too; None for what is none."""
+        match tenant, model, at:
+            case ((str() | None), (str() | None), (float() | int())) if abs(at) < END_OF_TIME:
+                return cls(tenant=tenant, model=model, at=at)
+            case _:
+                return None
 
     def covers(self, item: CacheItem) -> bool:
         """Whether an entry is of what was cleared, and is older."""

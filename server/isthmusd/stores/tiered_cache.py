@@ -5,6 +5,7 @@ harming calls is `patient_cache.py`'s.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from isthmusd.stores.cache_sqlite import SqliteCache
 from isthmusd.stores.cache_valkey import ValkeyCache
 from isthmusd.stores.caching import CacheClock, CacheOptions, CacheStore, CacheWatch, Cleared, Fault, StoreStep
 from isthmusd.stores.patient_cache import PatientCache
+
+LOG = logging.getLogger(__name__)
 
 POLL_S = 1.0
 """How often a process asks what was cleared by hand: about as long as its memory serves it on."""
@@ -33,6 +36,8 @@ LOOKS = 8192
 TRUST_S = 60.0
 """How long memory serves what is in a store: others that share it, which are no workers of this node, do not say what
 they asked for anew."""
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What values raise that no store should give. No call may fail of them."""
 
 
 def open_cache(options: CacheOptions, clock: CacheClock, watch: CacheWatch) -> TieredCache:
@@ -109,7 +114,14 @@ class TieredCache:
         if sealed is not None or self._store is None:
             return sealed
         self._is_used = True
-        item = await self._store.get(name)
+        try:
+            return await self._look_up(self._store, name)
+        except ODD as error:
+            self._mistaken(StoreStep.GET, error)
+            return None
+
+    async def _look_up(self, store: PatientCache, name: bytes) -> bytes | None:
+        item = await store.get(name)
         newer = self.near(name)
         if newer is not None:
             # It came while the store was asked.
@@ -121,12 +133,15 @@ class TieredCache:
 
     def put(self, item: CacheItem) -> None:
         """Keep an answer: in memory at once, in the store soon. One of before it was cleared is not kept."""
-        if self._was_cleared(item):
-            return
-        self._is_used = True
-        self._remember(item)
-        if self._store is not None:
-            self._store.put(item)
+        try:
+            if self._was_cleared(item):
+                return
+            self._is_used = True
+            self._remember(item)
+            if self._store is not None:
+                self._store.put(item)
+        except ODD as error:
+            self._mistaken(StoreStep.PUT, error)
 
     def renewed(self, name: bytes, stored_at: float) -> None:
         """Take note that what was stored under a name before this time is out of date: in memory, and in the store
@@ -156,12 +171,22 @@ class TieredCache:
 
     async def _keep_asking(self) -> None:
         while True:
-            if self._memory is not None:
-                await self._memory.tidy(LOOKS)
-                self._show(self._memory)
-            if self._store is not None and (self._mark is None or self._is_used):
-                await self._hear(self._store)
+            # Whatever came of it: the next one may hear what was cleared.
+            (error,) = await asyncio.gather(self._poll(), return_exceptions=True)
+            if error is not None:
+                self._mistaken(StoreStep.NEWS, error)
             await asyncio.sleep(POLL_S)
+
+    async def _poll(self) -> None:
+        if self._memory is not None:
+            await self._memory.tidy(LOOKS)
+            self._show(self._memory)
+        if self._store is not None and (self._mark is None or self._is_used):
+            await self._hear(self._store)
+
+    def _mistaken(self, step: StoreStep, error: BaseException) -> None:
+        self._watch.store_failed(step, Fault.BROKEN)
+        LOG.warning("the cache made a mistake: %s: %s", step, type(error).__name__)
 
     def _show(self, memory: MemoryCache) -> None:
         held = (len(memory), memory.size)
@@ -181,6 +206,8 @@ class TieredCache:
             self._memory.forget(None, None)
         self._mark, self._heard_at = mark, now
         for note in notes:
+            if Cleared.read(note.tenant, note.model, note.at) is None:
+                continue
             self._notes.append(note)
             store.forget(note)
             if self._memory is not None:

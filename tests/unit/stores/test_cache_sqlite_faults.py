@@ -257,3 +257,33 @@ async def test_an_entry_of_other_types_is_none_and_gives_way_to_the_next(
         assert await answers(store.get(name("a"))) is Fault.CORRUPT
         await store.put(item("a"))
         assert await store.get(name("a")) == item("a")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("at", "soon"), ("at", b"soon"), ("at", 1e300), ("at", float("inf")), ("tenant", b"\xff")]
+)
+async def test_a_note_of_other_types_is_left_out(path: Path, column: str, value: object) -> None:
+    async with opened(path) as store:
+        _, mark = await store.cleared_since(None)
+        await store.clear("odd", "m")
+        await store.clear("acme", None)
+        with looked_into(path) as connection:
+            connection.execute(f"UPDATE cleared_1 SET {column} = ? WHERE tenant = 'odd'", (value,))
+
+        notes, latest = await store.cleared_since(mark)
+
+        assert [(note.tenant, note.model) for note in notes] == [("acme", None)]
+        assert await store.cleared_since(latest) == ([], latest)
+
+
+async def test_a_note_whose_text_is_none_is_left_out(path: Path) -> None:
+    async with opened(path) as store:
+        _, mark = await store.cleared_since(None)
+        await store.clear("odd", None)
+        await store.clear(None, "m")
+        with looked_into(path) as connection:
+            connection.execute("UPDATE cleared_1 SET tenant = CAST(x'ff' AS TEXT) WHERE tenant = 'odd'")
+
+        notes, _ = await store.cleared_since(mark)
+
+    assert [(note.tenant, note.model) for note in notes] == [(None, "m")]

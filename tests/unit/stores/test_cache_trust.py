@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any, cast
 
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.cache_memory import MemoryCache
+from isthmusd.stores.caching import Cleared, Fault, StoreStep
 from isthmusd.stores.patient_cache import PatientCache
 from isthmusd.stores.tiered_cache import TieredCache
 
@@ -20,6 +22,19 @@ class TickingClock(StillClock):
 
     def monotonic(self) -> float:
         return self.at
+
+
+class OddStore(MemoryCache):
+    """Gives what it is told to, whatever that is."""
+
+    entry: Any = None
+    told: Any = ([], "0")
+
+    async def get(self, name: bytes) -> CacheItem | None:
+        return self.entry
+
+    async def cleared_since(self, mark: str | None) -> tuple[list[Cleared], str]:
+        return self.told
 
 
 class SlowStore(MemoryCache):
@@ -76,3 +91,47 @@ async def test_what_has_expired_is_not_counted_for_ever() -> None:
         await asyncio.sleep(1.1)
 
         assert counts.held == (0, 0)
+
+
+async def test_a_note_that_is_none_harms_no_call_and_no_other_note() -> None:
+    clock, odd = TickingClock(), cast("Any", "soon")
+    store = OddStore(MIB, clock.now)
+    notes = [Cleared(tenant=None, model=None, at=odd), Cleared(tenant="acme", model=None, at=clock.at + 1)]
+    store.told = (notes, "1")
+    store.entry = item("a", tenant="bar")
+    async with before(store, clock) as cache:
+        await asyncio.sleep(0.05)
+        cache.put(item("b", tenant="bar"))
+        cache.put(item("c"))
+
+        assert await cache.get(name("a")) == store.entry.sealed
+        assert cache.near(name("b")) is not None
+        assert cache.near(name("c")) is None
+
+
+async def test_an_entry_that_is_none_is_a_miss_and_counted() -> None:
+    clock, counts = TickingClock(), Counts()
+    store = OddStore(MIB, clock.now)
+    store.entry = replace(item("a"), stored_at=None)
+    store.told = ([Cleared(tenant=None, model=None, at=clock.at)], "1")
+    async with TieredCache(None, PatientCache(store, 5.0, clock, counts), counts, clock.now) as cache:
+        await asyncio.sleep(0.05)
+
+        assert await cache.get(name("a")) is None
+        cache.put(store.entry)
+
+    assert counts.failed == {(StoreStep.GET, Fault.BROKEN): 1, (StoreStep.PUT, Fault.BROKEN): 1}
+
+
+async def test_who_could_not_hear_once_asks_again() -> None:
+    clock, counts = TickingClock(), Counts()
+    store, memory = OddStore(MIB, clock.now), MemoryCache(MIB, clock.now)
+    store.told = None, 1, 2
+    memory.keep(item("a"))
+    async with TieredCache(memory, PatientCache(store, 5.0, clock, counts), counts, clock.now) as cache:
+        await asyncio.sleep(0.05)
+        assert counts.failed == {(StoreStep.NEWS, Fault.BROKEN): 1}
+        store.told = ([Cleared(tenant=None, model=None, at=clock.at)], "1")
+        await asyncio.sleep(1.1)
+
+        assert cache.near(name("a")) is None
