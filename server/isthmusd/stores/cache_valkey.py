@@ -43,6 +43,9 @@ HEAD = struct.Struct(">BddII")
 sealed."""
 NAMES = 512
 """So much of the names is read with the head."""
+LONGEST_NAMES = 1024 * 1024
+LONGEST = 33 * 1024 * 1024
+"""Bytes of an entry with its head: no longer ones wait to be written (`patient_cache.py`). Others may put more there."""
 
 CONNECTIONS = 32
 """Twice what lookups take at once (`patient_cache.py`): where those hang, others still get through."""
@@ -100,8 +103,9 @@ class ValkeyCache:
         """Give an entry that has not expired. What is none is removed."""
         key = _key(name)
         try:
-            value = await self._ask(lambda client: client.get(key))
-            item = None if value is None else _read(name, value)
+            # One byte more than an entry may have. As quick as to ask for all of it, which may be anything.
+            value = await self._ask(lambda client: client.getrange(key, 0, LONGEST))
+            item = _read(name, value) if value else None
         except CacheFault as fault:
             if fault.kind is Fault.CORRUPT:
                 await self._ask(lambda client: client.unlink(key))
@@ -113,20 +117,29 @@ class ValkeyCache:
         await self.put_all((item,))
 
     async def put_all(self, items: Sequence[CacheItem]) -> None:
-        """Keep several, one after the other: in a cluster they are on different servers."""
+        """Keep several, one after the other: in a cluster they are on different servers. One that cannot be written
+        down fails after the others."""
         written: dict[bytes, CacheItem] = {}
+        refused: CacheFault | None = None
         try:
             for item in items:
                 left_ms = int((item.expires_at - self._now()) * 1000)
+                try:
+                    key, value = _key(item.name), _written(item)
+                except CacheFault as fault:
+                    refused = fault
+                    continue
                 if left_ms > 0:
                     written[item.name] = replace(item, sealed=b"")
-                    await self._ask(lambda client, item=item, left_ms=left_ms: _set(client, item, left_ms))
+                    await self._set(key, value, left_ms)
             if written:
                 await self._recall(written)
         except BaseException:
             # The server may do it yet.
             self._unsure = dict(deque((self._unsure | written).items(), maxlen=UNSURE))
             raise
+        if refused is not None:
+            raise refused
 
     async def clear(self, tenant: str | None, model: str | None) -> int:
         """Remove entries, all of them looked at; the note of it comes first. Where there is no room for it, removing
@@ -163,6 +176,9 @@ class ValkeyCache:
             gone = await asyncio.gather(*(self._ask(lambda client, key=key: client.unlink(key)) for key, _ in batch))
             count += sum(gone)
         return count
+
+    async def _set(self, key: str, value: bytes, left_ms: int) -> None:
+        await self._ask(lambda client: client.set(key, value, px=left_ms))
 
     async def _recall(self, written: dict[bytes, CacheItem]) -> None:
         """Remove what was written after it had been cleared. Who clears leaves a note before looking for entries: what
@@ -320,13 +336,15 @@ def _key(name: bytes) -> str:
     return PREFIX + name.hex()
 
 
-def _set(client: Any, item: CacheItem, left_ms: int) -> Awaitable[Any]:
-    return client.set(_key(item.name), _written(item), px=left_ms)
-
-
 def _written(item: CacheItem) -> bytes:
-    tenant, model = item.tenant.encode(), item.model.encode()
+    """Write an entry down. Raises CacheFault for one that could not be read again."""
+    try:
+        tenant, model = item.tenant.encode(), item.model.encode()
+    except UnicodeEncodeError:
+        raise CacheFault(Fault.UNREADABLE, "its names are no text") from None
     head = HEAD.pack(VERSION, item.stored_at, item.expires_at, len(tenant), len(model))
+    if len(tenant) + len(model) > LONGEST_NAMES or HEAD.size + LONGEST_NAMES + len(item.sealed) > LONGEST:
+        raise CacheFault(Fault.DROPPED, "the entry is too long")
     return b"".join((head, tenant, model, item.sealed))
 
 
@@ -335,11 +353,15 @@ def _head_length(value: bytes) -> int:
     if len(value) < HEAD.size or value[0] != VERSION:
         raise CacheFault(Fault.CORRUPT, "this is no entry")
     _, _, _, tenant, model = HEAD.unpack_from(value)
+    if tenant + model > LONGEST_NAMES:
+        raise CacheFault(Fault.CORRUPT, "these are no names")
     return HEAD.size + tenant + model
 
 
 def _read(name: bytes, value: bytes) -> CacheItem:
     length = _head_length(value)
+    if len(value) > LONGEST:
+        raise CacheFault(Fault.CORRUPT, "this is longer than any entry")
     _, stored_at, expires_at, tenant, _ = HEAD.unpack_from(value)
     if length > len(value):
         raise CacheFault(Fault.CORRUPT, "this entry was cut")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from isthmusd.stores.cache_valkey import PREFIX, ValkeyCache
+from isthmusd.stores.cache_valkey import HEAD, PREFIX, ValkeyCache
 from isthmusd.stores.caching import CacheStats, CacheStore, Fault
 
 from tests.fakes.valkey import Valkey, running_valkey
@@ -54,12 +54,12 @@ def key(label: str) -> str:
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"",
         b"garbage",
         b"\x02" + bytes(40),
         b"\x01" + b"\xff" * 40,
         bytes(100),
         b"\x01" + bytes(16) + b"\0\0\0\1\0\0\0\0\xff",
+        b"\x01" + bytes(16) + b"\0\x20\0\0\0\0\0\0" + bytes(1 << 21),
     ],
 )
 async def test_garbage_is_corrupt_once_and_then_gone(emptied: Valkey, garbage: bytes) -> None:
@@ -73,6 +73,42 @@ async def test_garbage_is_corrupt_once_and_then_gone(emptied: Valkey, garbage: b
         assert await store.stats(None, None) == CacheStats(count=1, size=100)
         assert await store.clear(None, None) == 1
         assert await store.get(name("good")) is None
+
+
+async def test_an_empty_value_is_none(emptied: Valkey) -> None:
+    emptied.say("SET", key("a"), b"")
+    async with opened(emptied.url) as store:
+        assert await store.get(name("a")) is None
+        await store.put(item("a"))
+        assert await store.get(name("a")) == item("a")
+
+
+async def test_no_more_is_read_than_an_entry_may_have(emptied: Valkey) -> None:
+    async with opened(emptied.url) as store:
+        await store.put(item("a"))
+        emptied.say("SETRANGE", key("a"), str(200 * 1024 * 1024), "x")
+        before = _sent(emptied)
+
+        assert await answers(store.get(name("a"))) is Fault.CORRUPT
+        assert _sent(emptied) - before < 34 * 1024 * 1024
+        assert emptied.say("EXISTS", key("a")) == b":0\r\n"
+
+
+def _sent(server: Valkey) -> int:
+    """Bytes that a server has sent so far."""
+    return int(server.say("INFO", "stats").partition(b"total_net_output_bytes:")[2].split()[0])
+
+
+async def test_the_longest_entry_is_kept_and_a_longer_one_fails_after_the_others(emptied: Valkey) -> None:
+    longest, others = item("longest", size=32 * 1024 * 1024 - HEAD.size), [item("a"), item("b")]
+    longer = [replace(longest, name=name("1"), sealed=longest.sealed + b"x"), item("2", tenant="t" * 1_048_577)]
+    async with opened(emptied.url) as store:
+        await store.put(longest)
+        assert await store.get(longest.name) == longest
+        assert await answers(store.put_all([others[0], *longer, others[1]])) is Fault.DROPPED
+        assert await answers(store.put_all([item("c", model="\ud800"), item("c")])) is Fault.UNREADABLE
+
+        assert [await store.get(name(label)) is not None for label in "12abc"] == [False, False, True, True, True]
 
 
 async def test_a_value_of_another_type_is_corrupt_once_and_then_gone(emptied: Valkey) -> None:
