@@ -24,18 +24,23 @@ TELL_S = 0.002
 
 @dataclass(slots=True)
 class _Job(Generic[Answer]):
-    task: Callable[[], Answer]
+    task: Callable[[], Answer] | None
     future: asyncio.Future[Answer]
     answer: Answer | None = None
     error: Exception | None = None
 
     def run(self) -> None:
-        if self.future.cancelled():
+        task = self.task
+        if task is None or self.future.cancelled():
             return
         try:
-            self.answer = self.task()
+            self.answer = task()
         except Exception as error:  # noqa: BLE001 listed with its reason in tests/test_architecture.py
             self.error = error
+
+    def ended(self, future: asyncio.Future[Answer]) -> None:
+        """Let go of what the task holds. One that nobody waits for stands behind one that hangs, maybe for ever."""
+        self.task = None
 
     def tell(self) -> None:
         """Called on the loop."""
@@ -62,6 +67,7 @@ class CacheThread:
             self._thread = Thread(target=self._work, args=(loop,), name=self._name, daemon=True)
             self._thread.start()
         job = _Job(task, loop.create_future())
+        job.future.add_done_callback(job.ended)
         self._jobs.put(job)
         return job.future
 
