@@ -17,7 +17,7 @@ from pathlib import Path
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.cache_file import CacheFile
 from isthmusd.stores.cache_thread import CacheThread
-from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault
+from isthmusd.stores.caching import AHEAD_S, CacheFault, CacheStats, Cleared, Fault
 
 WRITE_BUSY_S = 2.0
 READ_BUSY_SHARE = 0.6
@@ -68,8 +68,12 @@ NOTES = (
 )
 """Text as bytes: what is no UTF-8 must not keep the other notes from us. More than so many are asked for next time."""
 CLEARED = (
-    "SELECT count(*) FROM cleared_1 WHERE at > ?1 AND (tenant IS NULL OR tenant = ?2) AND (model IS NULL OR model = ?3)"
+    "SELECT count(*) FROM cleared_1 WHERE at > ?1 AND at <= ?4 AND (tenant IS NULL OR tenant = ?2)"
+    " AND (model IS NULL OR model = ?3)"
 )
+DELETE_NOTES = "DELETE FROM cleared_1 WHERE (at < ? OR at > ?) AND number < (SELECT max(number) FROM cleared_1)"
+"""The highest number stays, so that the next one is higher, whatever the clock says. To SQLite text is above numbers."""
+VOID_NOTE = "UPDATE cleared_1 SET at = 0 WHERE at > ?"
 
 
 class SqliteCache:
@@ -177,7 +181,9 @@ class SqliteCache:
         return True
 
     def _insert(self, connection: sqlite3.Connection, item: CacheItem) -> None:
-        (cleared,) = connection.execute(CLEARED, (item.stored_at, item.tenant, item.model)).fetchone()
+        (cleared,) = connection.execute(
+            CLEARED, (item.stored_at, item.tenant, item.model, self._now() + AHEAD_S)
+        ).fetchone()
         if not cleared:
             connection.execute("DELETE FROM entries_1 WHERE name = ?", (item.name,))
             added = connection.execute(
@@ -208,6 +214,12 @@ class SqliteCache:
         now = self._now()
         if now >= self._clean_at and connection.execute(DELETE_EXPIRED, (now, STEP_COUNT)).rowcount < STEP_COUNT:
             self._clean_at = now + CLEAN_S
+            self._clean_notes(connection)
+
+    def _clean_notes(self, connection: sqlite3.Connection) -> None:
+        now = self._now()
+        connection.execute(DELETE_NOTES, (now - NOTES_S, now + AHEAD_S))
+        connection.execute(VOID_NOTE, (now + AHEAD_S,))
 
     def _note_use(self, connection: sqlite3.Connection) -> None:
         used = dict(self._used)
@@ -224,13 +236,13 @@ class SqliteCache:
         now, count, last = self._now(), 0, 0
         with self._writing.used() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute("DELETE FROM cleared_1 WHERE at < ?", (now - NOTES_S,))
             # Numbers grow with the time, so that they go on where the file is replaced.
             connection.execute(
                 "INSERT INTO cleared_1 (number, tenant, model, at)"
                 " SELECT max(coalesce(max(number) + 1, 0), ?), ?, ?, ? FROM cleared_1",
                 (int(now * 1e6), tenant, model, now),
             )
+            self._clean_notes(connection)
             (top,) = connection.execute("SELECT coalesce(max(number), 0) FROM entries_1").fetchone()
             connection.execute("COMMIT")
             while gone := connection.execute(

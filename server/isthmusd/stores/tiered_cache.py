@@ -17,7 +17,16 @@ from isthmusd.core.entry import CacheItem
 from isthmusd.stores.cache_memory import MemoryCache
 from isthmusd.stores.cache_sqlite import SqliteCache
 from isthmusd.stores.cache_valkey import ValkeyCache
-from isthmusd.stores.caching import CacheClock, CacheOptions, CacheStore, CacheWatch, Cleared, Fault, StoreStep
+from isthmusd.stores.caching import (
+    AHEAD_S,
+    CacheClock,
+    CacheOptions,
+    CacheStore,
+    CacheWatch,
+    Cleared,
+    Fault,
+    StoreStep,
+)
 from isthmusd.stores.patient_cache import PatientCache
 
 LOG = logging.getLogger(__name__)
@@ -208,7 +217,8 @@ class TieredCache:
         for note in notes:
             if Cleared.read(note.tenant, note.model, note.at) is None:
                 continue
-            self._notes.append(note)
+            if note.at <= now + AHEAD_S:
+                self._notes.append(note)
             store.forget(note)
             if self._memory is not None:
                 # All of it, however new: clocks of nodes differ, and what is new is in the store.

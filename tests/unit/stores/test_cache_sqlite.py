@@ -183,6 +183,58 @@ async def test_notes_are_kept_for_an_hour(path: Path) -> None:
     assert [note.tenant for note in notes] == ["late"]
 
 
+@pytest.mark.parametrize("odd", [None, "soon", b"soon"])
+async def test_a_clear_by_a_clock_that_was_far_ahead_keeps_out_nothing_that_comes_after_it(
+    path: Path, odd: object
+) -> None:
+    clock = StillClock(START + 86_400)
+    async with opened(path, clock=clock) as store:
+        await store.clear("acme", None)
+        if odd is not None:
+            with looked_into(path) as connection:
+                connection.execute("UPDATE cleared_1 SET at = ?", (odd,))
+        clock.at = START
+        _, mark = await store.cleared_since(None)
+        await store.put(item("a"))
+        assert await store.get(name("a")) == item("a")
+
+        await store.clear("zoo", None)
+        notes, _ = await store.cleared_since(mark)
+        assert [note.tenant for note in notes] == ["zoo"]
+
+        clock.at = START + 86_399
+        late = item("late", stored_at=clock.at - 1)
+        await store.put(late)
+        assert await store.get(late.name) == late
+
+
+async def test_a_clear_by_a_clock_that_is_a_little_ahead_counts(path: Path) -> None:
+    clock = StillClock(START + 200)
+    async with opened(path, clock=clock) as store:
+        await store.clear("acme", None)
+        clock.at = START
+        await store.put(item("a"))
+
+        assert await store.get(name("a")) is None
+
+
+async def test_notes_that_come_after_all_were_deleted_are_new_to_who_knows_the_old(path: Path) -> None:
+    clock = StillClock(START + 86_400)
+    async with opened(path, clock=clock) as store:
+        await store.clear("ahead", None)
+        _, mark = await store.cleared_since(None)
+        for _ in range(3):
+            clock.at = START
+            await store.put(item("a"))
+            clock.at += 4000
+            await store.put(item("b", stored_at=clock.at))
+        await store.clear("acme", None)
+
+        notes, _ = await store.cleared_since(mark)
+
+    assert [note.tenant for note in notes] == ["acme"]
+
+
 WORK = """
 import asyncio, hashlib, sys, time
 from pathlib import Path

@@ -135,3 +135,16 @@ async def test_who_could_not_hear_once_asks_again() -> None:
         await asyncio.sleep(1.1)
 
         assert cache.near(name("a")) is None
+
+
+async def test_a_clear_by_a_clock_that_was_far_ahead_keeps_out_nothing_that_comes_after_it() -> None:
+    clock, counts = TickingClock(), Counts()
+    store, memory = OddStore(MIB, clock.now), MemoryCache(MIB, clock.now)
+    store.told = ([Cleared(tenant=None, model=None, at=clock.at + 301)], "1")
+    memory.keep(item("old"))
+    async with TieredCache(memory, PatientCache(store, 5.0, clock, counts), counts, clock.now) as cache:
+        await asyncio.sleep(0.05)
+        assert cache.near(name("old")) is None
+
+        cache.put(item("a"))
+        assert cache.near(name("a")) is not None
