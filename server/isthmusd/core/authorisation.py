@@ -116,6 +116,7 @@ RPCS: Mapping[str, Access] = {
     "/isthmus.v1.AdminService/UpdateTenant": Access.ADMIN,
     "/isthmus.v1.FlightsService/Join": Access.PEER,
     "/isthmus.v1.FlightsService/Renew": Access.PEER,
+    "/isthmus.v1.FlightsService/Settle": Access.PEER,
     # Operators serve it, and the gateway calls it.
     "/isthmus.v1.TokenVerifier/VerifyToken": Access.NOWHERE,
     "/grpc.health.v1.Health/Check": Access.OPEN,

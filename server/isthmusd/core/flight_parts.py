@@ -39,6 +39,8 @@ class PeerAsking:
     name: bytes
     """Under which the asking worker wants it. Where the other one finds another name, they know different things of the
     caller, and might wait for each other."""
+    id: bytes
+    """Names this one asking, whose account may be asked for when it was left."""
     fresh: bool = False
     """What is kept does not serve the call, whatever its headers say."""
 
@@ -53,7 +55,8 @@ class HeadPart:
     joined: bool
     """Another call asked for it."""
     attempts: tuple[Attempt, ...] = ()
-    """What was sent to providers so far, given to the one call that accounts for it: it may leave before the end."""
+    """What was sent to providers so far and would be this call's to account for now. It is told again at the end: this
+    counts where the worker is not there any more to tell it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class Landing:
 
     usage: Usage | None
     attempts: tuple[Attempt, ...]
-    """What was sent to providers since it began, given to the one call that accounts for it."""
+    """What was sent to providers, given to the one call that accounts for it."""
     failure: Failure | None = None
     told: bool = False
     """The last piece tells the failure."""

@@ -5,11 +5,13 @@ for. Waiting for them is `flight.py`'s.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isthmusd.core.caching import CacheStatus
 from isthmusd.core.entry import Head, lasting
 from isthmusd.core.errors import GatewayError, Interrupted, TimedOut
+from isthmusd.core.record import Attempt
 from isthmusd.core.reply import Reply, Stream, Whole
 from isthmusd.core.usage import Usage
 from isthmusd.pipeline.flight import Flight, LostOnTheWay, Seat
@@ -150,6 +152,12 @@ def settle(flight: Flight, seat: Seat, draft: Draft) -> None:
     draft.attempts += attempts
     if attempts and draft.usage is None:
         draft.usage = flight.usage
+
+
+def late(attempt: Attempt) -> Attempt:
+    """Name what nothing came of until a caller's deadline: it was called off, as if he had left."""
+    unanswered = attempt.status is None and attempt.error is None
+    return replace(attempt, error=TimedOut.code) if unanswered else attempt
 
 
 def following(wanted: Wanted, flight: Flight, seat: Seat, headers: Pairs, keep_alive: Any) -> Stream:

@@ -56,6 +56,7 @@ FIXED_HEADERS = (
 MISCONFIGURED = "the gateway's credential for this provider was refused; its operator must renew it"
 MISCONFIGURED_OWN = "your tenant's own credential for this provider was refused; it must be renewed"
 DEADLINE = "the answer was not complete before the deadline; allow more time, or stream it"
+LATE_START = "the provider did not begin its answer in time; try again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ class Attempts:
                     asked.draft.mark_first_event()
                     return Stream(headers=headers, pieces=_one_piece(asked.draft, replayed), provenance=provenance)
         except TimeoutError:
-            raise TimedOut("the provider did not begin its answer in time; try again") from None
+            raise TimedOut(LATE_START) from None
         keep_alive = registry.served(asked.inbound.dialect, asked.inbound.operation).keep_alive
         running = RunningStream(
             answer, exchange.relay(), keep_alive, patience, self.clock, asked.draft, redaction=Redaction(target)

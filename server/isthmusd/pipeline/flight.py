@@ -69,6 +69,7 @@ class Flight:
         """How long it will be kept; 0: not at all. The first call that wants it kept says so."""
         self.task: asyncio.Task[None] | None = None
         self.pieces: list[bytes] = []
+        self._claimed: Seat | None = None
         self._accounted = 0
         """How much of what was sent is in somebody's account."""
         self._gone = 0
@@ -136,9 +137,10 @@ class Flight:
             left_s = min((seat.patience_s for seat in slowest), default=PATIENCE_S)
             began_at, self._room = loop.time(), loop.create_future()
             await asyncio.wait((self._room,), timeout=max(left_s, SHORTEST_WAIT_S))
-            if any(seat.reads and seat.place == self.end for seat in self._seats):
+            waiting = [seat.waits_since for seat in self._seats if seat.reads and seat.waits_since is not None]
+            if waiting:
                 for seat in slowest:
-                    seat.hold_up(loop.time() - began_at)
+                    seat.hold_up(loop.time() - max(began_at, min(waiting)))
 
     def land(self) -> None:
         """End well."""
@@ -182,19 +184,24 @@ class Flight:
             # What was sent to providers is in the record of the call that leaves: its account is complete only then.
             await asyncio.wait((task,))
 
-    def account(self, seat: Seat) -> tuple[Attempt, ...]:
-        """Give what was sent to providers, and is in nobody's account, to the seat whose business that is: the first of
+    def owed(self, seat: Seat) -> tuple[Attempt, ...]:
+        """Show what was sent to providers, and is in nobody's account, to the seat whose business that is: the first of
         those that have not settled."""
-        if next((each for each in self._seats if not each.settled), seat) is not seat:
-            return ()
-        attempts, self._accounted = self.sent[self._accounted :], len(self.sent)
-        return attempts
+        heir = next((each for each in self._seats if not each.settled), seat)
+        return self.sent[self._accounted :] if heir is seat else ()
 
     def settle(self, seat: Seat) -> tuple[Attempt, ...]:
-        """Do so for the last time."""
-        attempts = self.account(seat)
+        """Put it into the account of a seat, which settles with this."""
+        attempts = self.owed(seat)
+        self._accounted += len(attempts)
         seat.settled = True
         return attempts
+
+    def claim(self, seat: Seat) -> bool:
+        """Take an answer that is one caller's own: the first who is there when it begins gets it, and nobody else."""
+        if self._claimed is None and self._seats[0] is seat:
+            self._claimed = seat
+        return self._claimed is seat
 
     def piece(self, place: int) -> bytes:
         """Give a piece by its place."""
@@ -238,6 +245,7 @@ class Seat:
         "place",
         "reads",
         "settled",
+        "waits_since",
     )
 
     def __init__(self, flight: Flight, patience_s: float) -> None:
@@ -247,6 +255,8 @@ class Seat:
         """Piece by piece; False: the whole is waited for, or nothing more is read."""
         self.breath = False
         self.behind = False
+        self.waits_since: float | None = None
+        """The loop's time; None: it does not wait."""
         self.settled = False
         """It asks for no account any more: its record is written."""
         self.patience_s = patience_s
@@ -319,7 +329,8 @@ class Seat:
         await self._flight.rise(self)
 
     async def _change(self, until: float | None) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiter, self.waits_since = loop.create_future(), loop.time()
         try:
             if until is None:
                 await self._waiter
@@ -328,7 +339,7 @@ class Seat:
                 self._alarm = Alarm()
             await self._alarm.wait(self._waiter, until)
         finally:
-            self._waiter = None
+            self._waiter = self.waits_since = None
 
 
 def _nothing() -> None:

@@ -5,9 +5,10 @@ its own task. Any other is served by what is kept, or takes a seat in the one fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,11 +16,12 @@ from isthmusd.core.caching import CACHED, CachePolicy, CacheStatus
 from isthmusd.core.entry import Entry, Head
 from isthmusd.core.errors import Garbled, GatewayError, TimedOut, UnsupportedFeature
 from isthmusd.core.flight_parts import HeadPart, PeerAsking
+from isthmusd.core.record import Attempt
 from isthmusd.core.reply import Reply
 from isthmusd.core.usage import Usage
 from isthmusd.dialects import registry
-from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form, settle
-from isthmusd.pipeline.attempts import DEADLINE, HEAVY_BYTES, Attempts
+from isthmusd.pipeline.answers import answer_headers, complete_reply, following, in_form, late, settle
+from isthmusd.pipeline.attempts import DEADLINE, HEAVY_BYTES, LATE_START, Attempts
 from isthmusd.pipeline.flight import HELD_ENTRIES, PATIENCE_S, PEER_PATIENCE_S, Flight, Hold, LostOnTheWay, Seat
 from isthmusd.pipeline.headers import Pairs
 from isthmusd.pipeline.options import PipelineOptions
@@ -84,14 +86,15 @@ class Flights:
         if begins:
             flight.task = asyncio.create_task(producer.produce(flight, want, here=here))
             self._tasks.add(flight.task)
-            flight.task.add_done_callback(self._tasks.discard)
+            flight.task.add_done_callback(partial(self._ended, flight))
         watch = producer.caching.watch
         (watch.flight_began if begins else watch.flight_joined)()
         return flight, seat, begins
 
     @asynccontextmanager
-    async def attend(self, asking: Asking, peer: PeerAsking) -> AsyncGenerator[Attended | None]:
-        """Take a seat for a call of another worker; None: the answer to this call is not shared."""
+    async def attend(self, asking: Asking, peer: PeerAsking, left: Left) -> AsyncGenerator[Attended | None]:
+        """Take a seat for a call of another worker; None: the answer to this call is not shared. When a seat is left,
+        `left` is told what of it is still to account for."""
         policy, producer = policy_of(asking), self._producer
         want = None if producer is None or policy is None else await producer.wanted(asking, policy)
         if producer is None or want is None or want.names[0] != peer.name:
@@ -105,6 +108,7 @@ class Flights:
                     return
             finally:
                 await seat.leave()
+                left(flight.settle(seat), flight.usage)
         yield None
 
     async def _serves(self, want: Wanted, seat: Seat) -> bool:
@@ -126,9 +130,18 @@ class Flights:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not flight.over:
+            # It was cancelled, maybe before it did anything.
+            flight.fail(LostOnTheWay())
+
     def _forget(self, place: tuple[bytes, bool, bool], flight: Flight | None) -> None:
         if self._flights.get(place) is flight:
             del self._flights[place]
+
+
+Left = Callable[[tuple[Attempt, ...], Usage | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,15 @@ class Attended:
     seat: Seat
     begins: bool
     """It is the first one."""
+
+    def head(self) -> HeadPart | None:
+        """Tell the beginning as it is for this seat; None: there is none."""
+        part = self.flight.head
+        if part is None:
+            return None
+        personal = part.fresh and part.head.provenance.personal
+        first = self.flight.claim(self.seat) if personal else self.begins
+        return replace(part, joined=not first, attempts=self.flight.owed(self.seat))
 
 
 class Joining:
@@ -159,6 +181,10 @@ class Joining:
     async def __aenter__(self) -> Reply:
         try:
             return await self._answer()
+        except TimedOut:
+            await self._leave()
+            self._asking.draft.attempts[:] = map(late, self._asking.draft.attempts)
+            raise
         except BaseException:
             await self._leave()
             raise
@@ -217,7 +243,7 @@ class Joining:
         until = self._asking.call.deadline_at
         try:
             part = await seat.head(until)
-            self._judge(want, part, first=begins and not part.joined)
+            self._judge(want, part, flight, seat)
             status = CacheStatus.MISS if begins and part.fresh and not part.joined else CacheStatus.HIT
             headers = self._headers(want, flight, part, status)
             if want.form.stream and want.is_for(part.head.form):
@@ -228,7 +254,7 @@ class Joining:
             if not await seat.whole(until):
                 raise Alone
         except TimeoutError:
-            raise TimedOut(DEADLINE) from None
+            raise TimedOut(LATE_START if want.form.stream else DEADLINE) from None
         try:
             # A copy: readers of one that was too long let go of its pieces, as soon as they have them.
             pieces = await self._in_form(want, part.head, tuple(flight.pieces), flight.usage)
@@ -246,10 +272,10 @@ class Joining:
         heavy = self._producer.attempts.heavy
         return await asyncio.get_running_loop().run_in_executor(heavy, in_form, want, head, pieces, usage, self._clock)
 
-    def _judge(self, want: Wanted, part: HeadPart, *, first: bool) -> None:
+    def _judge(self, want: Wanted, part: HeadPart, flight: Flight, seat: Seat) -> None:
         if want.refuses(part.head):
             raise Alone
-        if part.head.provenance.personal and not first:
+        if part.head.provenance.personal and (part.joined or not flight.claim(seat)):
             raise Alone
         if not part.fresh and not want.takes(part.head, self._clock.now()):
             raise Unfit
@@ -272,5 +298,7 @@ class Joining:
         if stack is not None:
             await stack.aclose()
         if seat is not None and flight is not None:
-            await seat.leave()
-            settle(flight, seat, self._asking.draft)
+            try:
+                await seat.leave()
+            finally:
+                settle(flight, seat, self._asking.draft)

@@ -9,7 +9,7 @@ from typing import Protocol
 from isthmusd.core.administration import IssuedKey, KeyWish, RecordQuery, StoredRecord, Subject, TenantWish
 from isthmusd.core.call import Stamp
 from isthmusd.core.entry import CacheItem
-from isthmusd.core.flight_parts import FlightPart, PeerAsking
+from isthmusd.core.flight_parts import FlightPart, Landing, PeerAsking
 from isthmusd.core.headers import Headers
 from isthmusd.core.identity import Identity
 from isthmusd.core.media import Fetched
@@ -198,6 +198,10 @@ class Peers(Protocol):
     def join(self, peer: str, asking: PeerAsking) -> AbstractAsyncContextManager[AsyncIterator[FlightPart]]:
         """Ask a peer for an answer; leaving the context lets go of it. Raises PeerLost if the peer is not there or goes
         away, and what the peer raised."""
+        ...
+
+    async def settle(self, peer: str, asking: bytes) -> Landing | None:
+        """Ask a peer for the account of an asking that was left before its end; None: it does not say."""
         ...
 
     async def renew(self, name: bytes, stored_at: float) -> None:

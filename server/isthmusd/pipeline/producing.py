@@ -24,6 +24,7 @@ from isthmusd.pipeline.record import Draft
 from isthmusd.pipeline.wanted import Asking, Wanted, wanted
 
 NONCE_BYTES = 12
+ID_BYTES = 16
 MODEL_LENGTH = 200
 """Of a model's name beside an entry: it is the caller's text."""
 
@@ -60,8 +61,6 @@ class Producer:
         except Exception as error:  # noqa: BLE001 listed with its reason in tests/test_architecture.py
             flight.fail(error)
         finally:
-            if not flight.over:
-                flight.fail(LostOnTheWay())
             flight.close()
 
     def near(self, wanted: Wanted) -> Entry | None:
@@ -122,8 +121,16 @@ class Producer:
         return entry if wanted.alive(entry, self.clock.now()) else None
 
     async def _ask_peer(self, flight: Flight, wanted: Wanted, owner: str) -> None:
-        async with self.caching.peers.join(owner, wanted.for_peer()) as parts:
-            await _follow(flight, parts)
+        peers, name = self.caching.peers, self.clock.random_bytes(ID_BYTES)
+        try:
+            async with peers.join(owner, wanted.for_peer(name)) as parts:
+                await _follow(flight, parts)
+        except asyncio.CancelledError:
+            # Nobody waits for it here any more. What was sent until then the other worker knows.
+            landing = await peers.settle(owner, name)
+            if landing is not None:
+                flight.usage, flight.sent = landing.usage, landing.attempts
+            raise
 
     async def _ask_providers(self, flight: Flight, wanted: Wanted) -> None:
         asking, log = wanted.asking, wanted.asking.draft.apart()
@@ -244,7 +251,7 @@ async def _follow(flight: Flight, parts: AsyncIterator[FlightPart]) -> None:
     async for part in parts:
         match part:
             case HeadPart(attempts=attempts):
-                flight.sent += attempts
+                flight.sent = attempts
                 flight.begin(part)
             case Piece(passing=True):
                 flight.breathe()
@@ -258,8 +265,7 @@ async def _follow(flight: Flight, parts: AsyncIterator[FlightPart]) -> None:
 
 
 def _end(flight: Flight, landing: Landing) -> None:
-    flight.usage = landing.usage
-    flight.sent += landing.attempts
+    flight.usage, flight.sent = landing.usage, landing.attempts
     if landing.failure is None:
         flight.land()
         return

@@ -16,7 +16,7 @@ from isthmusd.pipeline.admission import Admission, Place
 from isthmusd.pipeline.bodies import check_body
 from isthmusd.pipeline.bound import refuse_other_models
 from isthmusd.pipeline.callers import Identification
-from isthmusd.pipeline.flights import Attended, Flights
+from isthmusd.pipeline.flights import Attended, Flights, Left
 from isthmusd.pipeline.identify import Identifier
 from isthmusd.pipeline.options import PipelineOptions
 from isthmusd.pipeline.ports import Clock, Credentials, Journal, Upstream
@@ -107,7 +107,9 @@ class Running:
         return reply
 
 
-async def attend(gateway: Gateway, arrival: Arrival, peer: PeerAsking) -> AbstractAsyncContextManager[Attended | None]:
+async def attend(
+    gateway: Gateway, arrival: Arrival, peer: PeerAsking, left: Left
+) -> AbstractAsyncContextManager[Attended | None]:
     """Take a seat for a call that arrived at another worker, which records it. None: its answer is not shared.
 
     Who calls, and what he may, is found out again: a worker is believed no more than its caller is. Raises as `run`.
@@ -118,7 +120,7 @@ async def attend(gateway: Gateway, arrival: Arrival, peer: PeerAsking) -> Abstra
     refuse_other_models(call.principal, chain(inbound.peeked.spans, inbound.peeked.extra))
     plan = gateway.resolver.resolve(call, inbound.peeked.model)
     asking = Asking(arrival=arrival, call=call, inbound=inbound, plan=plan, draft=draft)
-    return gateway.flights.attend(asking, peer)
+    return gateway.flights.attend(asking, peer, left)
 
 
 def understand(arrival: Arrival, limit: int) -> Inbound:

@@ -4,17 +4,26 @@ can reach. Asking is `upstream/peers.py`'s.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
 
 import grpc
 import grpc.aio
 from isthmus.v1 import flights_pb2
-from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse, RenewRequest, RenewResponse
+from isthmus.v1.flights_pb2 import (
+    JoinRequest,
+    JoinResponse,
+    RenewRequest,
+    RenewResponse,
+    SettleRequest,
+    SettleResponse,
+)
 
 from isthmusd.core.authorisation import Listener
 from isthmusd.core.errors import Bug, GatewayError
 from isthmusd.core.flight_parts import Failure, Landing, PeerAsking, failure_of, read_asking, written
+from isthmusd.core.record import Attempt
 from isthmusd.core.request import Arrival
+from isthmusd.core.usage import Usage
 from isthmusd.dialects import registry
 from isthmusd.pipeline.flight import LostOnTheWay
 from isthmusd.pipeline.flights import Attended
@@ -28,7 +37,24 @@ GRACE_S = 5.0
 PINGS = (("grpc.http2.min_recv_ping_interval_without_data_ms", 100), ("grpc.http2.max_ping_strikes", 0))
 """The other workers ask often whether this one lives."""
 NOT_SHARED = "this answer is not shared between workers"
+KEPT_S = 5.0
+"""How long an account may be asked for."""
+UNKNOWN = "there is no such asking, or it is long ago"
 LOST = "the worker that was asked for this answer went away"
+
+
+class Account:
+    """What the seats of one asking left to account for."""
+
+    def __init__(self) -> None:
+        self.landing = Landing(usage=None, attempts=())
+        self.closed = asyncio.Event()
+        """Nothing more will come."""
+
+    def add(self, attempts: tuple[Attempt, ...], usage: Usage | None) -> None:
+        """Take in what one seat left."""
+        if attempts:
+            self.landing = Landing(usage=usage, attempts=self.landing.attempts + attempts)
 
 
 class FlightsServicer:
@@ -36,14 +62,24 @@ class FlightsServicer:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._accounts: dict[bytes, Account] = {}
 
     async def Join(self, request: JoinRequest, context: Context) -> None:
         """Give a seat, and tell what it sees."""
         # Before anything else: the other worker knows by it that this one lives.
         await context.send_initial_metadata(())
         asking = read_asking(request.call)
+        account = self._accounts[asking.id] = Account()
         try:
-            seat = await attend(self._gateway, _arrival(asking), asking)
+            await self._join(asking, account, context)
+        finally:
+            account.closed.set()
+            # Who left asks for it in a moment.
+            asyncio.get_running_loop().call_later(KEPT_S, self._accounts.pop, asking.id, None)
+
+    async def _join(self, asking: PeerAsking, account: Account, context: Context) -> None:
+        try:
+            seat = await attend(self._gateway, _arrival(asking), asking, account.add)
         except GatewayError:
             # It is the other worker's call: what that one has found out of it counts, and it asks a provider itself.
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_SHARED)
@@ -53,10 +89,18 @@ class FlightsServicer:
                     await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_SHARED)
                 await _tell(context, attended)
         except GatewayError as error:
-            end = Landing(usage=None, attempts=(), failure=failure_of(error))
+            end = Landing(usage=None, attempts=account.landing.attempts, failure=failure_of(error))
             await context.write(JoinResponse(landing=written(end)))
         except LostOnTheWay:
             await context.abort(grpc.StatusCode.ABORTED, LOST)
+
+    async def Settle(self, request: SettleRequest, context: Context) -> SettleResponse:
+        """Tell what was left to account for."""
+        account = self._accounts.get(request.call)
+        if account is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, UNKNOWN)
+        await account.closed.wait()
+        return SettleResponse(landing=written(account.landing))
 
     async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:
         """Take note of a newer answer."""
@@ -103,9 +147,9 @@ def _arrival(asking: PeerAsking) -> Arrival:
 async def _tell(context: Context, attended: Attended) -> None:
     """Tell the beginning, the pieces and the end."""
     flight, seat = attended.flight, attended.seat
-    if flight.head is not None:
-        told = replace(flight.head, joined=not attended.begins, attempts=flight.account(seat))
-        await context.write(JoinResponse(head=written(told)))
+    head = attended.head()
+    if head is not None:
+        await context.write(JoinResponse(head=written(head)))
     while not seat.at_end:
         data = await seat.more(None)
         if data is not None:

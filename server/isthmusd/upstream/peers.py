@@ -13,11 +13,19 @@ from typing import Any, Protocol, Self
 
 import grpc
 import grpc.aio
-from isthmus.v1.flights_pb2 import JoinRequest, JoinResponse, RenewRequest, RenewResponse
+from isthmus.v1.flights_pb2 import (
+    JoinRequest,
+    JoinResponse,
+    RenewRequest,
+    RenewResponse,
+    SettleRequest,
+    SettleResponse,
+)
 
 from isthmusd.core.entry import Unreadable
 from isthmusd.core.flight_parts import (
     FlightPart,
+    Landing,
     PeerAsking,
     PeerLost,
     Piece,
@@ -28,6 +36,9 @@ from isthmusd.core.flight_parts import (
 
 JOIN = "/isthmus.v1.FlightsService/Join"
 RENEW = "/isthmus.v1.FlightsService/Renew"
+SETTLE = "/isthmus.v1.FlightsService/Settle"
+SETTLE_S = 1.0
+"""How long a caller's record waits for what a peer knows of it: as long as an upstream connection takes to close."""
 RENEW_S = 0.25
 """How long who asked for a fresh answer waits until the others know that there is one."""
 ALIVE_S = 2.0
@@ -110,6 +121,15 @@ class WorkerPeers:
             yield self._parts(peer, call)
         finally:
             call.cancel()
+
+    async def settle(self, peer: str, asking: bytes) -> Landing | None:
+        """Ask for the account of what was left before its end; None if the peer does not say."""
+        ask = self._channel(peer).unary_unary(
+            SETTLE, request_serializer=SettleRequest.SerializeToString, response_deserializer=SettleResponse.FromString
+        )
+        with suppress(grpc.aio.AioRpcError, Unreadable):
+            return read_landing((await ask(SettleRequest(call=asking), timeout=SETTLE_S)).landing)
+        return None
 
     async def renew(self, name: bytes, stored_at: float) -> None:
         """Tell all others that what they remember of an answer is out of date."""

@@ -50,6 +50,7 @@ ASKING = PeerAsking(
     authority="gateway.test",
     started_at=1_700_000_000.5,
     name=b"n" * 32,
+    id=b"i" * 16,
 )
 TOLD = Told(status=429, type="their_type", request_id="r", detail="for the log")
 ATTEMPT = Attempt(provider="p", model="m", status=429, duration_s=0.5, error="rate_limit_exceeded", endpoint="e")
@@ -134,6 +135,7 @@ def test_any_head_comes_back(part: HeadPart) -> None:
         authority=MAYBE,
         started_at=st.floats(allow_nan=False),
         name=st.binary(max_size=9),
+        id=st.binary(max_size=9),
         fresh=st.booleans(),
     )
 )

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from isthmusd.core.entry import CacheItem
-from isthmusd.core.flight_parts import FlightPart, PeerAsking
+from isthmusd.core.flight_parts import FlightPart, Landing, PeerAsking
 from isthmusd.core.keyring import Keyring
 from isthmusd.core.vault import Vault
 from isthmusd.pipeline.producing import Caching
@@ -68,6 +68,8 @@ class ScriptedPeers:
     """Other workers, in the order in which answers are theirs; none, unless some are given."""
 
     others: dict[str, Joined] = field(default_factory=dict[str, Joined])
+    accounts: dict[str, Landing] = field(default_factory=dict[str, Landing])
+    """What they say to who leaves."""
     asked: list[tuple[str, PeerAsking]] = field(default_factory=list[tuple[str, PeerAsking]])
     renewed: list[tuple[bytes, float]] = field(default_factory=list[tuple[bytes, float]])
 
@@ -78,6 +80,10 @@ class ScriptedPeers:
     def join(self, peer: str, asking: PeerAsking) -> AbstractAsyncContextManager[AsyncIterator[FlightPart]]:
         self.asked.append((peer, asking))
         return self.others[peer](asking)
+
+    async def settle(self, peer: str, asking: bytes) -> Landing | None:
+        assert len(asking) == 16
+        return self.accounts.get(peer)
 
     async def renew(self, name: bytes, stored_at: float) -> None:
         self.renewed.append((name, stored_at))

@@ -82,6 +82,34 @@ def test_a_reader_who_does_not_is_left_behind(pause_s: float) -> None:
     assert took_s < 2 * PATIENCE_S
 
 
+@pytest.mark.parametrize("pauses_s", [(1.0,), (2.0,), (3.0,), (1.0, 1.0)])
+def test_who_keeps_nobody_waiting_is_not_left_behind(pauses_s: tuple[float, ...]) -> None:
+    async def scene() -> list[bytes]:
+        flight = flight_of()
+        readers = [read(flight.sit(), pause_s=pause_s) for pause_s in pauses_s]
+        _, data = await asyncio.gather(produce(flight), asyncio.gather(*readers))
+        return data
+
+    assert play(scene()) == [ALL] * len(pauses_s)
+
+
+def test_only_the_time_in_which_somebody_waits_is_a_readers_fault() -> None:
+    async def scene() -> tuple[float, float]:
+        flight, loop = flight_of(), asyncio.get_running_loop()
+        producing = asyncio.create_task(produce(flight))
+        quicker = asyncio.create_task(read(flight.sit(), pause_s=0.9))
+        began_at = loop.time()
+        with pytest.raises(Interrupted):
+            await read(flight.sit(), pause_s=1.2)
+        took_s = loop.time() - began_at
+        await asyncio.gather(producing, quicker)
+        return took_s, MOST * 0.9
+
+    took_s, before_anybody_waits_s = play(scene())
+
+    assert took_s > before_anybody_waits_s + PATIENCE_S
+
+
 def test_a_slow_reader_alone_bounds_what_is_held() -> None:
     async def scene() -> tuple[list[int], bytes]:
         flight, held = flight_of(), list[int]()

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from isthmusd.core.record import EndReason, Record
 from isthmusd.core.reply import Stream
 from isthmusd.pipeline.run import run
@@ -127,6 +128,41 @@ def test_an_answer_that_is_one_callers_own_goes_to_no_other() -> None:
     assert world.sent == 2
     assert sorted(str(each.cache) for each in got) == ["MISS", "None"], "the cache has no part in the second one"
     assert got[0].body != got[1].body
+
+
+def test_an_answer_that_is_one_callers_own_goes_to_the_next_when_he_has_left_before_it() -> None:
+    said = whole(chat_answer(), set_cookie="session=1; Path=/")
+    said.opening = (1.0,)
+    world = World(said)
+
+    async def scene() -> Got:
+        first = asyncio.create_task(world.ask())
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(world.ask())
+        await asyncio.sleep(0.1)
+        first.cancel()
+        return await second
+
+    got = play(scene())
+
+    assert got.body == chat_answer()
+    assert world.sent == 1
+    assert accounts(world) == [(EndReason.CANCELLED, 0), (EndReason.COMPLETE, 1)]
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+def test_a_flight_that_ends_before_it_began_keeps_nobody_waiting(turns: int) -> None:
+    world = World(whole(chat_answer()), whole(chat_answer()))
+
+    async def scene() -> Any:
+        asked = asyncio.create_task(world.ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await world.gateway.flights.aclose()
+        async with asyncio.timeout(5.0):
+            return (await asyncio.gather(asked, return_exceptions=True))[0]
+
+    assert not isinstance(play(scene()), TimeoutError)
 
 
 def test_a_providers_odd_name_of_a_call_spoils_no_answer() -> None:

@@ -16,14 +16,13 @@ from tests.unit.pipeline.gateway import (
     NEW,
     OLD,
     OPENAI,
-    STOP,
     chat_answer,
     error,
     events,
     whole,
 )
 from tests.unit.pipeline.world import arrival_of, headers_of
-from tests.unit.rpc.workers import LIMIT_S, Node, body_of, node, of_all, slowly, until
+from tests.unit.rpc.workers import LIMIT_S, Node, body_of, node, of_all
 
 ODD = "req-\udcff"
 """A byte that is no Unicode, as it comes out of a header."""
@@ -66,23 +65,6 @@ async def test_a_call_that_nothing_kept_serves_says_so_to_the_worker_that_it_ask
         assert [each.cache for each in got] == ["MISS", "HIT", "HIT"]
         assert {each.body for each in got} == {chat_answer()}
         assert own.sent == 2
-
-
-async def test_what_a_caller_of_another_worker_has_in_its_account_is_in_no_other() -> None:
-    async with node(slowly(events(HELLO, 0.6, STOP, DONE))) as own:
-        asked = await own.owned_by(0, stream=True)
-        seen: list[Any] = []
-        arrival = arrival_of(headers_of(), body=body_of(**asked))
-        leaving = asyncio.create_task(own.workers[1].call(arrival, seen.append))
-        await asyncio.sleep(0.1)
-        staying = asyncio.create_task(own.workers[0].ask(**asked))
-        await until(lambda: bool(seen))
-        leaving.cancel()
-        await asyncio.wait((leaving,))
-        await staying
-
-        assert own.sent == 1
-        assert [len(record.attempts) for record in own.records] == [0, 1]
 
 
 async def test_a_failure_with_an_odd_name_is_told_to_other_workers() -> None:

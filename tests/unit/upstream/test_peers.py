@@ -38,6 +38,7 @@ ASKING = PeerAsking(
     authority=None,
     started_at=1.0,
     name=b"n" * 32,
+    id=b"i" * 16,
 )
 LANDED = JoinResponse(landing=written(Landing(usage=None, attempts=())))
 HEAD = HeadPart(

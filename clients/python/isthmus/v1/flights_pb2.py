@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isthmus/v1/flights.proto\x12\nisthmus.v1\"/\n\x0cRenewRequest\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\x11\n\tstored_at\x18\x02 \x01(\x01\"\x0f\n\rRenewResponse\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"`\n\x0cJoinResponse\x12\x0e\n\x04head\x18\x01 \x01(\x0cH\x00\x12\x0f\n\x05piece\x18\x02 \x01(\x0cH\x00\x12\x14\n\nkeep_alive\x18\x03 \x01(\x0cH\x00\x12\x11\n\x07landing\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part2\x8b\x01\n\x0e\x46lightsService\x12;\n\x04Join\x12\x17.isthmus.v1.JoinRequest\x1a\x18.isthmus.v1.JoinResponse0\x01\x12<\n\x05Renew\x12\x18.isthmus.v1.RenewRequest\x1a\x19.isthmus.v1.RenewResponseB$\n\nisthmus.v1P\x01Z\x14isthmus/v1;isthmusv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18isthmus/v1/flights.proto\x12\nisthmus.v1\"\x1d\n\rSettleRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"!\n\x0eSettleResponse\x12\x0f\n\x07landing\x18\x01 \x01(\x0c\"/\n\x0cRenewRequest\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\x11\n\tstored_at\x18\x02 \x01(\x01\"\x0f\n\rRenewResponse\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x0c\"`\n\x0cJoinResponse\x12\x0e\n\x04head\x18\x01 \x01(\x0cH\x00\x12\x0f\n\x05piece\x18\x02 \x01(\x0cH\x00\x12\x14\n\nkeep_alive\x18\x03 \x01(\x0cH\x00\x12\x11\n\x07landing\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part2\xcc\x01\n\x0e\x46lightsService\x12;\n\x04Join\x12\x17.isthmus.v1.JoinRequest\x1a\x18.isthmus.v1.JoinResponse0\x01\x12?\n\x06Settle\x12\x19.isthmus.v1.SettleRequest\x1a\x1a.isthmus.v1.SettleResponse\x12<\n\x05Renew\x12\x18.isthmus.v1.RenewRequest\x1a\x19.isthmus.v1.RenewResponseB$\n\nisthmus.v1P\x01Z\x14isthmus/v1;isthmusv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,14 +32,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'isthmus.v1.flights_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nisthmus.v1P\001Z\024isthmus/v1;isthmusv1'
-  _globals['_RENEWREQUEST']._serialized_start=40
-  _globals['_RENEWREQUEST']._serialized_end=87
-  _globals['_RENEWRESPONSE']._serialized_start=89
-  _globals['_RENEWRESPONSE']._serialized_end=104
-  _globals['_JOINREQUEST']._serialized_start=106
-  _globals['_JOINREQUEST']._serialized_end=133
-  _globals['_JOINRESPONSE']._serialized_start=135
-  _globals['_JOINRESPONSE']._serialized_end=231
-  _globals['_FLIGHTSSERVICE']._serialized_start=234
-  _globals['_FLIGHTSSERVICE']._serialized_end=373
+  _globals['_SETTLEREQUEST']._serialized_start=40
+  _globals['_SETTLEREQUEST']._serialized_end=69
+  _globals['_SETTLERESPONSE']._serialized_start=71
+  _globals['_SETTLERESPONSE']._serialized_end=104
+  _globals['_RENEWREQUEST']._serialized_start=106
+  _globals['_RENEWREQUEST']._serialized_end=153
+  _globals['_RENEWRESPONSE']._serialized_start=155
+  _globals['_RENEWRESPONSE']._serialized_end=170
+  _globals['_JOINREQUEST']._serialized_start=172
+  _globals['_JOINREQUEST']._serialized_end=199
+  _globals['_JOINRESPONSE']._serialized_start=201
+  _globals['_JOINRESPONSE']._serialized_end=297
+  _globals['_FLIGHTSSERVICE']._serialized_start=300
+  _globals['_FLIGHTSSERVICE']._serialized_end=504
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class SettleRequest(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: bytes
+    def __init__(self, call: _Optional[bytes] = ...) -> None: ...
+
+class SettleResponse(_message.Message):
+    __slots__ = ("landing",)
+    LANDING_FIELD_NUMBER: _ClassVar[int]
+    landing: bytes
+    def __init__(self, landing: _Optional[bytes] = ...) -> None: ...
+
 class RenewRequest(_message.Message):
     __slots__ = ("name", "stored_at")
     NAME_FIELD_NUMBER: _ClassVar[int]

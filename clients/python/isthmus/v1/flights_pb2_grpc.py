@@ -40,6 +40,11 @@ class FlightsServiceStub(object):
                 request_serializer=isthmus_dot_v1_dot_flights__pb2.JoinRequest.SerializeToString,
                 response_deserializer=isthmus_dot_v1_dot_flights__pb2.JoinResponse.FromString,
                 _registered_method=True)
+        self.Settle = channel.unary_unary(
+                '/isthmus.v1.FlightsService/Settle',
+                request_serializer=isthmus_dot_v1_dot_flights__pb2.SettleRequest.SerializeToString,
+                response_deserializer=isthmus_dot_v1_dot_flights__pb2.SettleResponse.FromString,
+                _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/isthmus.v1.FlightsService/Renew',
                 request_serializer=isthmus_dot_v1_dot_flights__pb2.RenewRequest.SerializeToString,
@@ -53,6 +58,13 @@ class FlightsServiceServicer(object):
 
     def Join(self, request, context):
         """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Settle(self, request, context):
+        """Asks, after leaving before the end, what of the answer is the leaver's to account for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,11 @@ def add_FlightsServiceServicer_to_server(servicer, server):
                     servicer.Join,
                     request_deserializer=isthmus_dot_v1_dot_flights__pb2.JoinRequest.FromString,
                     response_serializer=isthmus_dot_v1_dot_flights__pb2.JoinResponse.SerializeToString,
+            ),
+            'Settle': grpc.unary_unary_rpc_method_handler(
+                    servicer.Settle,
+                    request_deserializer=isthmus_dot_v1_dot_flights__pb2.SettleRequest.FromString,
+                    response_serializer=isthmus_dot_v1_dot_flights__pb2.SettleResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
@@ -107,6 +124,33 @@ class FlightsService(object):
             '/isthmus.v1.FlightsService/Join',
             isthmus_dot_v1_dot_flights__pb2.JoinRequest.SerializeToString,
             isthmus_dot_v1_dot_flights__pb2.JoinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Settle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isthmus.v1.FlightsService/Settle',
+            isthmus_dot_v1_dot_flights__pb2.SettleRequest.SerializeToString,
+            isthmus_dot_v1_dot_flights__pb2.SettleResponse.FromString,
             options,
             channel_credentials,
             insecure,

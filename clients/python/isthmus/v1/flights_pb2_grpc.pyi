@@ -37,6 +37,8 @@ class FlightsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FlightsServiceAsyncStub: ...
     Join: _grpc.UnaryStreamMultiCallable[_flights_pb2.JoinRequest, _flights_pb2.JoinResponse]
     """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call."""
+    Settle: _grpc.UnaryUnaryMultiCallable[_flights_pb2.SettleRequest, _flights_pb2.SettleResponse]
+    """Asks, after leaving before the end, what of the answer is the leaver's to account for."""
     Renew: _grpc.UnaryUnaryMultiCallable[_flights_pb2.RenewRequest, _flights_pb2.RenewResponse]
     """Says that there is a newer answer than those that are remembered."""
 
@@ -47,6 +49,8 @@ class FlightsServiceAsyncStub(FlightsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Join: _aio.UnaryStreamMultiCallable[_flights_pb2.JoinRequest, _flights_pb2.JoinResponse]  # type: ignore[assignment]
     """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call."""
+    Settle: _aio.UnaryUnaryMultiCallable[_flights_pb2.SettleRequest, _flights_pb2.SettleResponse]  # type: ignore[assignment]
+    """Asks, after leaving before the end, what of the answer is the leaver's to account for."""
     Renew: _aio.UnaryUnaryMultiCallable[_flights_pb2.RenewRequest, _flights_pb2.RenewResponse]  # type: ignore[assignment]
     """Says that there is a newer answer than those that are remembered."""
 
@@ -60,6 +64,14 @@ class FlightsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_flights_pb2.JoinResponse], _abc.AsyncIterator[_flights_pb2.JoinResponse]]:
         """Asks for an answer, or joins those who wait for it. Whoever leaves cancels the call."""
+
+    @_abc_1.abstractmethod
+    def Settle(
+        self,
+        request: _flights_pb2.SettleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_flights_pb2.SettleResponse, _abc.Awaitable[_flights_pb2.SettleResponse]]:
+        """Asks, after leaving before the end, what of the answer is the leaver's to account for."""
 
     @_abc_1.abstractmethod
     def Renew(

@@ -13,7 +13,49 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file isthmus/v1/flights.proto.
  */
 export const file_isthmus_v1_flights: GenFile = /*@__PURE__*/
-  fileDesc("Chhpc3RobXVzL3YxL2ZsaWdodHMucHJvdG8SCmlzdGhtdXMudjEiLwoMUmVuZXdSZXF1ZXN0EgwKBG5hbWUYASABKAwSEQoJc3RvcmVkX2F0GAIgASgBIg8KDVJlbmV3UmVzcG9uc2UiGwoLSm9pblJlcXVlc3QSDAoEY2FsbBgBIAEoDCJgCgxKb2luUmVzcG9uc2USDgoEaGVhZBgBIAEoDEgAEg8KBXBpZWNlGAIgASgMSAASFAoKa2VlcF9hbGl2ZRgDIAEoDEgAEhEKB2xhbmRpbmcYBCABKAxIAEIGCgRwYXJ0MosBCg5GbGlnaHRzU2VydmljZRI7CgRKb2luEhcuaXN0aG11cy52MS5Kb2luUmVxdWVzdBoYLmlzdGhtdXMudjEuSm9pblJlc3BvbnNlMAESPAoFUmVuZXcSGC5pc3RobXVzLnYxLlJlbmV3UmVxdWVzdBoZLmlzdGhtdXMudjEuUmVuZXdSZXNwb25zZUIkCgppc3RobXVzLnYxUAFaFGlzdGhtdXMvdjE7aXN0aG11c3YxYgZwcm90bzM");
+  fileDesc("Chhpc3RobXVzL3YxL2ZsaWdodHMucHJvdG8SCmlzdGhtdXMudjEiHQoNU2V0dGxlUmVxdWVzdBIMCgRjYWxsGAEgASgMIiEKDlNldHRsZVJlc3BvbnNlEg8KB2xhbmRpbmcYASABKAwiLwoMUmVuZXdSZXF1ZXN0EgwKBG5hbWUYASABKAwSEQoJc3RvcmVkX2F0GAIgASgBIg8KDVJlbmV3UmVzcG9uc2UiGwoLSm9pblJlcXVlc3QSDAoEY2FsbBgBIAEoDCJgCgxKb2luUmVzcG9uc2USDgoEaGVhZBgBIAEoDEgAEg8KBXBpZWNlGAIgASgMSAASFAoKa2VlcF9hbGl2ZRgDIAEoDEgAEhEKB2xhbmRpbmcYBCABKAxIAEIGCgRwYXJ0MswBCg5GbGlnaHRzU2VydmljZRI7CgRKb2luEhcuaXN0aG11cy52MS5Kb2luUmVxdWVzdBoYLmlzdGhtdXMudjEuSm9pblJlc3BvbnNlMAESPwoGU2V0dGxlEhkuaXN0aG11cy52MS5TZXR0bGVSZXF1ZXN0GhouaXN0aG11cy52MS5TZXR0bGVSZXNwb25zZRI8CgVSZW5ldxIYLmlzdGhtdXMudjEuUmVuZXdSZXF1ZXN0GhkuaXN0aG11cy52MS5SZW5ld1Jlc3BvbnNlQiQKCmlzdGhtdXMudjFQAVoUaXN0aG11cy92MTtpc3RobXVzdjFiBnByb3RvMw");
+
+/**
+ * One call that was left.
+ *
+ * @generated from message isthmus.v1.SettleRequest
+ */
+export type SettleRequest = Message<"isthmus.v1.SettleRequest"> & {
+  /**
+   * Its name, as it was joined under.
+   *
+   * @generated from field: bytes call = 1;
+   */
+  call: Uint8Array;
+};
+
+/**
+ * Describes the message isthmus.v1.SettleRequest.
+ * Use `create(SettleRequestSchema)` to create a new message.
+ */
+export const SettleRequestSchema: GenMessage<SettleRequest> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_flights, 0);
+
+/**
+ * What it took.
+ *
+ * @generated from message isthmus.v1.SettleResponse
+ */
+export type SettleResponse = Message<"isthmus.v1.SettleResponse"> & {
+  /**
+   * As the end of an answer is told.
+   *
+   * @generated from field: bytes landing = 1;
+   */
+  landing: Uint8Array;
+};
+
+/**
+ * Describes the message isthmus.v1.SettleResponse.
+ * Use `create(SettleResponseSchema)` to create a new message.
+ */
+export const SettleResponseSchema: GenMessage<SettleResponse> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_flights, 1);
 
 /**
  * One answer that was asked for anew.
@@ -41,7 +83,7 @@ export type RenewRequest = Message<"isthmus.v1.RenewRequest"> & {
  * Use `create(RenewRequestSchema)` to create a new message.
  */
 export const RenewRequestSchema: GenMessage<RenewRequest> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_flights, 0);
+  messageDesc(file_isthmus_v1_flights, 2);
 
 /**
  * It is known.
@@ -56,7 +98,7 @@ export type RenewResponse = Message<"isthmus.v1.RenewResponse"> & {
  * Use `create(RenewResponseSchema)` to create a new message.
  */
 export const RenewResponseSchema: GenMessage<RenewResponse> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_flights, 1);
+  messageDesc(file_isthmus_v1_flights, 3);
 
 /**
  * One call as it arrived at another worker.
@@ -77,7 +119,7 @@ export type JoinRequest = Message<"isthmus.v1.JoinRequest"> & {
  * Use `create(JoinRequestSchema)` to create a new message.
  */
 export const JoinRequestSchema: GenMessage<JoinRequest> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_flights, 2);
+  messageDesc(file_isthmus_v1_flights, 4);
 
 /**
  * A part of an answer, in the order head, pieces, landing. Without a head the landing tells a failure.
@@ -130,7 +172,7 @@ export type JoinResponse = Message<"isthmus.v1.JoinResponse"> & {
  * Use `create(JoinResponseSchema)` to create a new message.
  */
 export const JoinResponseSchema: GenMessage<JoinResponse> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_flights, 3);
+  messageDesc(file_isthmus_v1_flights, 5);
 
 /**
  * Shares answers on their way: one worker of a node owns each of them, the others join it there.
@@ -147,6 +189,16 @@ export const FlightsService: GenService<{
     methodKind: "server_streaming";
     input: typeof JoinRequestSchema;
     output: typeof JoinResponseSchema;
+  },
+  /**
+   * Asks, after leaving before the end, what of the answer is the leaver's to account for.
+   *
+   * @generated from rpc isthmus.v1.FlightsService.Settle
+   */
+  settle: {
+    methodKind: "unary";
+    input: typeof SettleRequestSchema;
+    output: typeof SettleResponseSchema;
   },
   /**
    * Says that there is a newer answer than those that are remembered.
