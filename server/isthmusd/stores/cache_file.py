@@ -134,7 +134,7 @@ class CacheFile:
     def _connect(self) -> sqlite3.Connection:
         # Only one that makes the file may open it otherwise than SQLite does: closing it would end SQLite's locks.
         with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE_FILE))
+            _make(self.path, self._lock)
         connection = sqlite3.connect(self.path, timeout=self.busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
@@ -180,11 +180,16 @@ class CacheFile:
         for ending in BESIDE:
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
+
     @contextmanager
     def _alone(self) -> Generator[None]:
         """Keep other processes, and other threads of this one, from opening or replacing the file."""
-        lock = self.path.with_name(self.path.name + ".lock")
-        with closing(_Descriptor(os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))) as held:
+        with suppress(FileExistsError):
+            _make(self._lock, self.path if self.path.exists() else self.path.parent)
+        with closing(_Descriptor(os.open(self._lock, os.O_RDWR | os.O_CLOEXEC))) as held:
             until = time.monotonic() + max(self.busy_s, LOCK_S)
             while True:
                 try:
@@ -203,6 +208,17 @@ class _Descriptor:
 
     def close(self) -> None:
         os.close(self.number)
+
+
+def _make(path: Path, like: Path) -> None:
+    """Make an empty file. Where root does so it gets the owner of another one: `isthmus cache` may be run by root, and
+    the gateway by somebody else. Raises FileExistsError, and never touches what somebody else made."""
+    number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE)
+    with closing(_Descriptor(number)):
+        if os.geteuid() == 0:
+            with suppress(OSError):
+                owner = like.stat()
+                os.fchown(number, owner.st_uid, owner.st_gid)
 
 
 def kind_of(error: sqlite3.Error) -> Fault:

@@ -72,7 +72,7 @@ CLEARED = (
     " AND (model IS NULL OR model = ?3)"
 )
 DELETE_NOTES = "DELETE FROM cleared_1 WHERE (at < ? OR at > ?) AND number < (SELECT max(number) FROM cleared_1)"
-"""The highest number stays, so that the next one is higher, whatever the clock says. To SQLite text is above numbers."""
+"""The highest number stays, so that the next one is higher, whatever the clock says. To SQLite texts exceed numbers."""
 VOID_NOTE = "UPDATE cleared_1 SET at = 0 WHERE at > ?"
 
 
