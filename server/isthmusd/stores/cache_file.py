@@ -135,6 +135,8 @@ class CacheFile:
         # Only one that makes the file may open it otherwise than SQLite does: closing it would end SQLite's locks.
         with suppress(FileExistsError):
             _make(self.path, self._lock)
+            # Of one that was deleted alone: SQLite would take them for the new one's.
+            self._remove_beside()
         connection = sqlite3.connect(self.path, timeout=self.busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
@@ -177,6 +179,9 @@ class CacheFile:
         with suppress(FileNotFoundError):
             self.path.replace(self.path.with_name(self.path.name + ASIDE))
         # Where others still have them open they go on with what has no name any more, until they look.
+        self._remove_beside()
+
+    def _remove_beside(self) -> None:
         for ending in BESIDE:
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.stores.cache_files import answers, opened
+from tests.unit.stores.cache_files import answers, is_sound, opened
 from tests.unit.stores.cached import item, name
 
 NOBODY = 65534
@@ -23,6 +23,10 @@ def path(tmp_path: Path) -> Path:
 
 def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+
+
+def delete(path: Path) -> None:
+    path.unlink()
 
 
 def owners(path: Path) -> dict[str, int]:
@@ -50,3 +54,23 @@ async def test_a_file_that_root_replaces_has_the_owner_of_the_old_one(path: Path
 
         assert "cache.db.damaged" in owners(path)
         assert set(owners(path).values()) == {NOBODY}
+
+
+async def test_workers_begin_anew_where_the_file_alone_was_deleted(path: Path) -> None:
+    async with opened(path) as first, opened(path) as second:
+        for number in range(30):
+            await first.put(item(str(number), size=3000))
+        assert await second.get(name("7")) is not None
+        await second.put(item("b"))
+        delete(path)
+
+        for number in range(3):
+            await first.put(item(f"new {number}", size=3000))
+            assert await first.get(name(f"new {number}")) is not None
+            assert await second.get(name(f"new {number}")) is not None
+        await second.put(item("c"))
+        assert await first.get(name("c")) is not None
+        assert await first.get(name("7")) is None
+    async with opened(path) as store:
+        assert (await store.stats(None, None)).count == 4
+    assert is_sound(path)
