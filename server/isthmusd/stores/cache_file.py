@@ -136,7 +136,8 @@ class CacheFile:
         with suppress(FileExistsError):
             _make(self.path, self._lock)
             # Of one that was deleted alone: SQLite would take them for the new one's.
-            self._remove_beside()
+            for ending in BESIDE:
+                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         connection = sqlite3.connect(self.path, timeout=self.busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
@@ -146,9 +147,12 @@ class CacheFile:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        # Before the tables: a newer SQLite may write what ours takes for damage.
         (owner,) = connection.execute("PRAGMA application_id").fetchone()
-        if tables and owner != APPLICATION_ID:
+        if owner not in (0, APPLICATION_ID):
+            raise CacheFault(Fault.REFUSED, "the file is a database of something else")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and not owner:
             raise CacheFault(Fault.REFUSED, "the file is a database of something else")
         if not tables:
             connection.execute("PRAGMA page_size = 4096")
@@ -176,14 +180,13 @@ class CacheFile:
                 self._move_aside()
 
     def _move_aside(self) -> None:
-        with suppress(FileNotFoundError):
-            self.path.replace(self.path.with_name(self.path.name + ASIDE))
-        # Where others still have them open they go on with what has no name any more, until they look.
-        self._remove_beside()
-
-    def _remove_beside(self) -> None:
-        for ending in BESIDE:
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+        # What was written last may be beside it. Where others still have them open they go on with what has these names
+        # no more, until they look.
+        for ending in ("", *BESIDE):
+            aside = self.path.with_name(self.path.name + ASIDE + ending)
+            aside.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + ending).replace(aside)
 
     @property
     def _lock(self) -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from isthmusd.stores.caching import Fault
 
-from tests.unit.stores.cache_files import answers, is_sound, opened
+from tests.unit.stores.cache_files import answers, is_sound, looked_into, opened
 from tests.unit.stores.cached import item, name
 
 NOBODY = 65534
@@ -27,6 +30,10 @@ def write(path: Path, content: bytes) -> None:
 
 def delete(path: Path) -> None:
     path.unlink()
+
+
+def exists(path: Path) -> bool:
+    return path.exists()
 
 
 def owners(path: Path) -> dict[str, int]:
@@ -74,3 +81,44 @@ async def test_workers_begin_anew_where_the_file_alone_was_deleted(path: Path) -
     async with opened(path) as store:
         assert (await store.stats(None, None)).count == 4
     assert is_sound(path)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in path.parent.iterdir() if one.name.endswith((".db", "-wal"))}
+
+
+def written_by_a_newer_sqlite(connection: sqlite3.Connection, application_id: int) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA application_id = {application_id}")
+    connection.execute("CREATE TABLE theirs (value TEXT)")
+    connection.execute("INSERT INTO theirs VALUES ('precious')")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE theirs (value TEXT) FUTURE'")
+
+
+async def test_a_database_of_something_else_is_not_touched_where_our_sqlite_cannot_read_it(path: Path) -> None:
+    with looked_into(path) as theirs:
+        written_by_a_newer_sqlite(theirs, 77)
+        before = contents(path)
+
+        async with opened(path) as store:
+            assert await answers(store.get(name("a"))) is Fault.REFUSED
+            assert await answers(store.put(item("a"))) is Fault.REFUSED
+
+        assert contents(path) == before
+
+
+async def test_what_was_written_last_goes_aside_with_a_file(path: Path) -> None:
+    stale = path.with_name("cache.db.damaged-journal")
+    write(stale, b"of an earlier one")
+    with looked_into(path) as theirs:
+        written_by_a_newer_sqlite(theirs, 0)
+
+        async with opened(path) as store:
+            await store.put(item("a"))
+            assert await store.get(name("a")) == item("a")
+
+    assert not exists(stale)
+    with closing(sqlite3.connect(path.with_name("cache.db.damaged"))) as aside:
+        aside.execute("PRAGMA writable_schema = ON")
+        assert aside.execute("SELECT value FROM theirs").fetchall() == [("precious",)]
