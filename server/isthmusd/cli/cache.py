@@ -18,6 +18,7 @@ from isthmusd import settings
 from isthmusd.cli.posture import place_of_cache
 from isthmusd.cli.printing import print_facts, print_json, report
 from isthmusd.cli.store import Config, Data, Json, fail, load
+from isthmusd.core.entry import MODEL_LENGTH
 from isthmusd.stores.caching import CacheFault, CacheOptions, CacheStats, CacheStore
 
 cache = typer.Typer(no_args_is_help=True, help="Answers that are kept for the next one who asks the same.")
@@ -48,7 +49,7 @@ def stats(
     place, options = _shared(config, data)
 
     async def look(store: CacheStore) -> CacheStats:
-        return await store.stats(tenant, model)
+        return await store.stats(tenant, _cut(model))
 
     found = _asked(options, look, absent=CacheStats(count=0, size=0))
     view = {"store": place, "tenant": tenant, "model": model, "answers": found.count, "bytes": found.size}
@@ -74,7 +75,7 @@ def clear(
     place, options = _shared(config, data)
 
     async def forget(store: CacheStore) -> int:
-        return await store.clear(tenant, model)
+        return await store.clear(tenant, _cut(model))
 
     count = _asked(options, forget, absent=0)
     done = {"store": place, "tenant": tenant, "model": model, "cleared": count}
@@ -91,6 +92,11 @@ def _shared(config: Path | None, data: Path | None) -> tuple[str, CacheOptions]:
     if found.cache is None:
         _nothing_there("the cache is off (cache.enabled): no answer is kept")
     return place_of_cache(found), replace(found.cache, memory_bytes=0, timeout_s=PATIENCE_S)
+
+
+def _cut(model: str | None) -> str | None:
+    """Give a model's name as it stands beside an answer."""
+    return model and model[:MODEL_LENGTH]
 
 
 def _nothing_there(message: str) -> NoReturn:

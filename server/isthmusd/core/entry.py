@@ -11,6 +11,9 @@ from isthmusd.core.usage import Usage
 
 Pairs = tuple[tuple[str, str], ...]
 
+MODEL_LENGTH = 200
+"""Of a model's name beside an entry: it is the caller's text."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -59,7 +62,7 @@ class CacheItem:
     """32 bytes."""
     tenant: str
     model: str
-    """As asked for."""
+    """As asked for, up to MODEL_LENGTH."""
     sealed: bytes = field(repr=False)
     stored_at: float
     """Unix seconds."""

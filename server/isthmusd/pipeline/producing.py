@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from isthmusd.core.caching import CachePolicy
 from isthmusd.core.call import Call
-from isthmusd.core.entry import CacheItem, Entry, Form, Head, Unreadable, kept, read_entry, write_entry
+from isthmusd.core.entry import MODEL_LENGTH, CacheItem, Entry, Form, Head, Unreadable, kept, read_entry, write_entry
 from isthmusd.core.flight_parts import FlightPart, HeadPart, Landing, PeerLost, Piece, error_of
 from isthmusd.core.keyring import Unsealable
 from isthmusd.core.reply import Reply, Stream, Whole
@@ -25,8 +25,6 @@ from isthmusd.pipeline.wanted import Asking, Wanted, wanted
 
 NONCE_BYTES = 12
 ID_BYTES = 16
-MODEL_LENGTH = 200
-"""Of a model's name beside an entry: it is the caller's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

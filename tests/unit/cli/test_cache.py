@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from isthmusd.core.entry import CacheItem
+from isthmusd.core.entry import MODEL_LENGTH, CacheItem
 from isthmusd.stores.cache_sqlite import SqliteCache
 from isthmusd.stores.caching import Cleared
 
@@ -101,6 +101,21 @@ def test_a_slip_clears_nothing(isthmus: Isthmus, kept: Path, which: tuple[str, .
     assert "--all" in refused.stderr
     assert kept.exists()
     assert count(isthmus) == 3
+
+
+def test_a_long_model_is_found_by_its_whole_name(isthmus: Isthmus, kept: Path) -> None:
+    long = "x" * (MODEL_LENGTH + 50)
+
+    async def fill() -> None:
+        store = SqliteCache(kept, LIMIT, 5.0, time.time)
+        await store.put(item(4, "shop", long[:MODEL_LENGTH]))
+        await store.aclose()
+
+    asyncio.run(fill())
+
+    assert count(isthmus, "--model", long) == 1
+    assert isthmus.gives("cache", "clear", "--model", long)["cleared"] == 1
+    assert count(isthmus, "--model", long) == 0
 
 
 def test_workers_are_told_what_was_cleared(isthmus: Isthmus, kept: Path) -> None:
