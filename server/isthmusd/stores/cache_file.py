@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
@@ -141,6 +142,8 @@ class CacheFile:
         connection = sqlite3.connect(self.path, timeout=self.busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
+            for ending in ("", *BESIDE):
+                _make_private(self.path.with_name(self.path.name + ending))
         except BaseException:
             connection.close()
             raise
@@ -227,6 +230,14 @@ def _make(path: Path, like: Path) -> None:
             with suppress(OSError):
                 owner = like.stat()
                 os.fchown(number, owner.st_uid, owner.st_gid)
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody else read a file of ours that was there before us. Not by opening it: see `_connect`."""
+    with suppress(FileNotFoundError, PermissionError):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & ~PRIVATE_FILE & 0o777:
+            path.chmod(PRIVATE_FILE)
 
 
 def kind_of(error: sqlite3.Error) -> Fault:

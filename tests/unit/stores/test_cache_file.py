@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def path(tmp_path: Path) -> Path:
 
 def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+
+
+def modes(path: Path) -> dict[str, int]:
+    return {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+
+
+def widen(path: Path, mode: int) -> None:
+    path.chmod(mode)
 
 
 def delete(path: Path) -> None:
@@ -61,6 +70,34 @@ async def test_a_file_that_root_replaces_has_the_owner_of_the_old_one(path: Path
 
         assert "cache.db.damaged" in owners(path)
         assert set(owners(path).values()) == {NOBODY}
+
+
+@pytest.mark.parametrize("has_tables", [False, True])
+async def test_a_file_that_was_there_becomes_its_owners_alone(path: Path, has_tables: bool) -> None:
+    if has_tables:
+        async with opened(path) as store:
+            await store.put(item("a"))
+    with looked_into(path) as before:
+        before.execute("PRAGMA journal_mode = WAL")
+        before.execute("PRAGMA user_version = 1")
+        for one in modes(path):
+            widen(path.with_name(one), 0o666)
+        async with opened(path) as store:
+            await store.put(item("b"))
+
+            assert {"cache.db", "cache.db-wal", "cache.db-shm"} <= set(modes(path))
+            assert {mode for one, mode in modes(path).items() if one != "cache.db.lock"} == {0o600}
+
+
+async def test_the_mode_of_a_file_of_something_else_stays(path: Path) -> None:
+    with looked_into(path) as theirs:
+        theirs.execute("CREATE TABLE theirs (value TEXT)")
+    widen(path, 0o644)
+
+    async with opened(path) as store:
+        assert await answers(store.put(item("a"))) is Fault.REFUSED
+
+    assert modes(path)["cache.db"] == 0o644
 
 
 async def test_workers_begin_anew_where_the_file_alone_was_deleted(path: Path) -> None:
