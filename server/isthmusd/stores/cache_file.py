@@ -98,9 +98,9 @@ class CacheFile:
 
     def _recover(self, error: sqlite3.Error) -> None:
         match kind_of(error):
-            case Fault.CORRUPT:
+            case Fault.CORRUPT if _code(error) is not None:
                 self._replace()
-            case Fault.BUSY | Fault.FULL:
+            case Fault.BUSY | Fault.FULL | Fault.CORRUPT:
                 pass
             case _:
                 self.close()
@@ -242,12 +242,17 @@ def _make_private(path: Path) -> None:
 
 def kind_of(error: sqlite3.Error) -> Fault:
     """Give what went wrong, as metrics call it."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
+    code = _code(error)
     if code is None:
-        return Fault.BROKEN  # of Python's own driver: a mistake in its use
+        # Of Python's own driver: a text that is no UTF-8, or a mistake in its use.
+        return Fault.CORRUPT if type(error) is sqlite3.OperationalError else Fault.BROKEN
     if code == sqlite3.SQLITE_IOERR_WRITE:
         return Fault.FULL  # quotas and limits of files; SQLite tells a full disk apart only
     return KINDS.get(code & 0xFF, Fault.UNREACHABLE)
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    return getattr(error, "sqlite_errorcode", None)
 
 
 def _told(error: sqlite3.Error) -> str:

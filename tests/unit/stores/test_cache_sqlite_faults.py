@@ -287,3 +287,17 @@ async def test_a_note_whose_text_is_none_is_left_out(path: Path) -> None:
         notes, _ = await store.cleared_since(mark)
 
     assert [(note.tenant, note.model) for note in notes] == [(None, "m")]
+
+
+@pytest.mark.parametrize("column", ["tenant", "model"])
+async def test_an_entry_whose_text_is_none_is_none_and_costs_no_others(path: Path, column: str) -> None:
+    async with opened(path) as store:
+        await store.put(item("a"))
+        await store.put(item("b"))
+        with looked_into(path) as connection:
+            connection.execute(f"UPDATE entries_1 SET {column} = CAST(x'ff' AS TEXT) WHERE name = ?", (name("a"),))
+
+        assert await answers(store.get(name("a"))) is Fault.CORRUPT
+        assert await store.get(name("b")) == item("b")
+        await store.put(item("a"))
+        assert await store.get(name("a")) == item("a")
