@@ -31,6 +31,8 @@ class Valkey:
     """0: the unix socket only."""
     bus: int = 0
     """Where other servers of a cluster reach it: `{bus}` in its options."""
+    tls: int = 0
+    """Where it may answer by TLS: `{tls}` in its options."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -46,7 +48,7 @@ class Valkey:
         """Start it, and wait until it answers."""
         where = ("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket))
         with (self.folder / "log").open("ab") as log:
-            options = (option.format(bus=self.bus) for option in self.options)
+            options = (option.format(bus=self.bus, tls=self.tls) for option in self.options)
             self.process = subprocess.Popen(
                 [self.program, *where, "--dir", str(self.folder), *FAST, *options], stdout=log, stderr=log
             )
@@ -72,6 +74,14 @@ class Valkey:
     def go_on(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+    def cluster_alone(self) -> None:
+        """Be all of a cluster: wait until it is whole."""
+        self.say("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        until = time.monotonic() + START_S
+        while b"cluster_state:ok" not in self.say("CLUSTER", "INFO"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
     def say(self, *words: str | bytes) -> bytes:
         """Say a command directly; gives the first part of the answer, as it stands on the wire."""
@@ -99,7 +109,7 @@ def running_valkey(*options: str, port: bool = False) -> Generator[Valkey]:
     server = Valkey(program, folder, options)
     try:
         # Servers cannot be told to take any port that is free: another process may be faster, which shows at the start.
-        server.port, server.bus = (_free_port(), _free_port()) if port else (0, 0)
+        server.port, server.bus, server.tls = (_free_port(), _free_port(), _free_port()) if port else (0, 0, 0)
         server.start()
         yield server
     finally:

@@ -1,9 +1,8 @@
 """Cached answers in Valkey or Redis, one server or a cluster, for several nodes. Deadlines are not its business.
 
 Each command is about one key, so that it does not matter which server of a cluster has it. Whose an entry is stands
-before its sealed bytes: only `clear` and `stats` look for that, and they may take their time.
-
-The driver takes 15 MB and half a second to load: that happens when it is needed, in a thread.
+before its sealed bytes: only `clear` and `stats` look for that, and they may take their time. How it is connected to is
+`valkey_client.py`'s.
 """
 
 from __future__ import annotations
@@ -14,19 +13,12 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault
+from isthmusd.stores.valkey_client import ValkeyClient
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from redis.asyncio.cluster import RedisCluster
-
-Answer = TypeVar("Answer")
-
-SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
 PREFIX = "isthmus:1:e:"
 """Before the name of an entry, in hex. The number is the version of what is kept under it."""
 NOTES = "isthmus:1:cleared"
@@ -45,50 +37,23 @@ NAMES = 512
 """So much of the names is read with the head."""
 LONGEST_NAMES = 1024 * 1024
 LONGEST = 33 * 1024 * 1024
-"""Bytes of an entry with its head: no longer ones wait to be written (`patient_cache.py`). Others may put more there."""
+"""Bytes of an entry with its head: no longer ones wait to be written (`patient_cache.py`). What is there may be longer:
+others may have put it there."""
 
 CONNECTIONS = 32
 """Twice what lookups take at once (`patient_cache.py`): where those hang, others still get through."""
-CONNECT_S = 2.0
-ANSWER_S = 5.0
-"""Of one command; calls wait less, which is not decided here."""
 SCAN_COUNT = 500
 AT_ONCE = 64
 """Entries that `clear` and `stats` ask for at the same time."""
-
-KINDS: Mapping[str, Fault] = {
-    "AuthenticationError": Fault.REFUSED,
-    "AuthorizationError": Fault.REFUSED,
-    "NoPermissionError": Fault.REFUSED,
-    "ReadOnlyError": Fault.REFUSED,
-    "OutOfMemoryError": Fault.FULL,
-    "BusyLoadingError": Fault.UNREACHABLE,
-    "ClusterError": Fault.UNREACHABLE,
-    "RedisClusterException": Fault.UNREACHABLE,
-    "ResponseError": Fault.REFUSED,
-    "TimeoutError": Fault.TIMEOUT,
-    "ConnectionError": Fault.UNREACHABLE,
-    "OSError": Fault.UNREACHABLE,
-    "RedisError": Fault.UNREACHABLE,
-    "UnicodeError": Fault.UNREADABLE,
-    "ValueError": Fault.REFUSED,
-    "TypeError": Fault.REFUSED,  # what the URL says after the `?` is not of this kind of server
-}
-"""By the name of an error's class or of the next one that it is made of. What an error says may hold a value."""
-OTHER_TYPE = "WRONGTYPE"
 
 
 class ValkeyCache:
     """A CacheStore in a server. Nothing is connected before the first use. One event loop uses it."""
 
     def __init__(self, url: str, now: Callable[[], float]) -> None:
-        scheme, mark, rest = url.partition("://")
-        self._url = SCHEMES.get(scheme + mark, scheme + mark) + rest
+        self._client = ValkeyClient(url)
         self._now = now
-        self._client: Redis | RedisCluster | None = None
-        self._connecting = asyncio.Lock()
         self._turns = asyncio.Semaphore(CONNECTIONS)
-        self._errors: tuple[type[Exception], ...] = ()
         self._mark = EARLIEST
         self._notes: deque[Cleared] = deque(maxlen=NOTE_COUNT)
         self._unsure: dict[bytes, CacheItem] = {}
@@ -96,8 +61,7 @@ class ValkeyCache:
 
     async def load(self) -> None:
         """Load the driver, in a thread."""
-        if not self._errors:
-            self._errors = await asyncio.to_thread(_load)
+        await self._client.load()
 
     async def get(self, name: bytes) -> CacheItem | None:
         """Give an entry that has not expired. What is none is removed."""
@@ -204,28 +168,12 @@ class ValkeyCache:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await _close(client)
+        await self._client.aclose()
 
     async def _ask(self, question: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Ask, with one of a few connections. The driver's types promise less than it gives."""
-        async with self._turns:
-            client = self._client or await self._connected()
-            try:
-                return await question(client)
-            except self._errors as error:
-                raise _fault(error) from None
-
-    async def _connected(self) -> Redis | RedisCluster:
-        async with self._connecting:
-            if self._client is None:
-                await self.load()
-                try:
-                    self._client = await _open(self._url, self._errors)
-                except self._errors as error:
-                    raise _fault(error) from None
-            return self._client
+        """Ask, with one of a few connections."""
+        async with self._turns, self._client.used() as client:
+            return await question(client)
 
     async def _found(self, tenant: str | None, model: str | None) -> AsyncIterator[list[tuple[bytes, int]]]:
         """Give the keys of entries with the sizes of what is sealed, a few at a time."""
@@ -242,16 +190,13 @@ class ValkeyCache:
             ]
 
     async def _keys(self) -> AsyncIterator[list[bytes]]:
-        client: Any = self._client or await self._connected()
         keys: list[bytes] = []
-        try:
+        async with self._client.used() as client:
             async for key in client.scan_iter(match=f"{PREFIX}*", count=SCAN_COUNT):
                 keys.append(key)
                 if len(keys) == AT_ONCE:
                     yield keys
                     keys = []
-        except self._errors as error:
-            raise _fault(error) from None
         yield keys
 
     async def _look(self, key: bytes) -> tuple[CacheItem | None, int]:
@@ -267,69 +212,6 @@ class ValkeyCache:
                 raise
             return None, 0
         return item, await self._ask(lambda client: client.strlen(key)) - length
-
-
-def _load() -> tuple[type[Exception], ...]:
-    import_module("redis.asyncio")
-    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415 takes half a second and 15 MB
-
-    return (RedisError, RedisClusterException, OSError, ValueError, TypeError)
-
-
-async def _open(url: str, errors: tuple[type[Exception], ...]) -> Redis | RedisCluster:
-    """Connect to a server, or to the cluster that it is of."""
-    from redis.asyncio import Redis  # noqa: PLC0415 loaded before, in a thread
-    from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415 as above
-    from redis.asyncio.retry import Retry  # noqa: PLC0415 as above
-    from redis.backoff import NoBackoff  # noqa: PLC0415 as above
-    from redis.exceptions import ReadOnlyError  # noqa: PLC0415 as above
-
-    # Once more, at once: a connection that waited may have been closed meanwhile. Whoever else failed rests elsewhere.
-    options: dict[str, Any] = {
-        "retry": Retry(NoBackoff(), 1),
-        # Of a server that was the first one and is a replica now: another connection may find the one that took over.
-        "retry_on_error": [ReadOnlyError],
-        "socket_connect_timeout": CONNECT_S,
-        "socket_timeout": ANSWER_S,
-    }
-    client = Redis.from_url(url, **options)
-    try:
-        about = await client.info("cluster")
-    except errors as error:
-        if _fault(error).kind is not Fault.REFUSED or "NoPermission" not in type(error).__name__:
-            await client.aclose()
-            raise
-        return client  # who may not ask is told by the operator's own rules to use this server
-    except BaseException:
-        await client.aclose()
-        raise
-    if not about.get("cluster_enabled"):
-        return client
-    await client.aclose()
-    cluster = RedisCluster.from_url(url, **options)
-    try:
-        return await cluster.initialize()
-    except BaseException:
-        await _close(cluster)
-        raise
-
-
-async def _close(client: Redis | RedisCluster) -> None:
-    from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415 loaded before, in a thread
-
-    await client.aclose()
-    if isinstance(client, RedisCluster):
-        # It leaves its connections open if one of them failed last.
-        await client.nodes_manager.aclose()
-        await client.nodes_manager.aclose("startup_nodes")
-
-
-def _fault(error: Exception) -> CacheFault:
-    """Say what went wrong without what was said: it may hold a value."""
-    if str(error).startswith(OTHER_TYPE):
-        return CacheFault(Fault.CORRUPT, "something else is kept under this name")
-    names = [kind.__name__ for kind in type(error).__mro__]
-    return CacheFault(next((KINDS[name] for name in names if name in KINDS), Fault.BROKEN), names[0])
 
 
 def _key(name: bytes) -> str:

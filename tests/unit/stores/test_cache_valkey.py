@@ -7,16 +7,8 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from isthmusd.stores.cache_valkey import HEAD, PREFIX, ValkeyCache
 from isthmusd.stores.caching import CacheStats, CacheStore, Fault
 
@@ -242,38 +234,6 @@ async def test_a_place_where_nobody_answers_is_a_fault(url: str) -> None:
 async def test_a_text_that_is_none_is_not_kept(emptied: Valkey) -> None:
     async with opened(emptied.url) as store:
         assert await answers(store.put(item("a", model="\ud800"))) is Fault.UNREADABLE
-
-
-def certified(folder: Path) -> tuple[Path, Path]:
-    """Make a key and a certificate of its own for this machine's loopback address."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "valkey")])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "key.pem", folder / "cert.pem"
-    paths[0].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    paths[1].write_bytes(made.public_bytes(Encoding.PEM))
-    return paths
-
-
-async def test_a_server_is_asked_by_tls_if_it_can_prove_itself(tmp_path: Path) -> None:
-    key, certificate = certified(tmp_path)
-    tls = ("--tls-port", "{bus}", "--tls-auth-clients", "no", "--tls-cert-file", str(certificate), "--tls-key-file")
-    with running_valkey(*tls, str(key), port=True) as server:
-        url = f"127.0.0.1:{server.bus}"
-        async with opened(f"rediss://{url}") as store:
-            assert await answers(store.get(name("a"))) is Fault.UNREACHABLE
-        async with opened(f"valkeys://{url}/0?ssl_ca_certs={certificate}") as store:
-            await store.put(item("a"))
-            assert await store.get(name("a")) == item("a")
-        async with opened(f"redis://127.0.0.1:{server.port}/0?ssl_ca_certs={certificate}") as store:
-            assert await answers(store.get(name("a"))) is Fault.REFUSED
 
 
 @pytest.fixture
