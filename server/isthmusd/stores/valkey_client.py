@@ -48,6 +48,8 @@ KINDS: Mapping[str, Fault] = {
 }
 """By the name of an error's class or of the next one that it is made of. What an error says may hold a value."""
 OTHER_TYPE = "WRONGTYPE"
+LOST = "RedisClusterException"
+"""Of a cluster none of whose servers is where it was: it knows no other places, and forgot that of the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class _Held:
 
 
 class ValkeyClient:
-    """Opened at the first use, and again where what it was judged by has changed. One event loop uses it."""
+    """Opened at the first use, and again where its connections lead nowhere. One event loop uses it."""
 
     def __init__(self, url: str) -> None:
         scheme, mark, rest = url.partition("://")
@@ -101,7 +103,7 @@ class ValkeyClient:
             yield held.client
         except self._errors as error:
             fault = _fault(error)
-            if fault.kind is Fault.UNREACHABLE and self._is_out_of_date():
+            if LOST in _names(error) or (fault.kind is Fault.UNREACHABLE and self._is_out_of_date()):
                 self._leave(held)
             raise fault from None
         finally:
@@ -251,5 +253,9 @@ def _fault(error: Exception) -> CacheFault:
     """Say what went wrong without what was said: it may hold a value."""
     if str(error).startswith(OTHER_TYPE):
         return CacheFault(Fault.CORRUPT, "something else is kept under this name")
-    names = [kind.__name__ for kind in type(error).__mro__]
+    names = _names(error)
     return CacheFault(next((KINDS[name] for name in names if name in KINDS), Fault.BROKEN), names[0])
+
+
+def _names(error: Exception) -> list[str]:
+    return [kind.__name__ for kind in type(error).__mro__]

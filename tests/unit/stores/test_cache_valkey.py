@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -273,3 +273,45 @@ async def test_a_cluster_is_used_whole(cluster: tuple[Valkey, Valkey]) -> None:
         first.stop()
         found = await asyncio.gather(*(answers(store.get(one.name)) for one in items[::20]))
         assert {fault for fault in found if isinstance(fault, Fault)} <= {Fault.UNREACHABLE, Fault.TIMEOUT}
+
+
+async def test_a_cluster_that_is_elsewhere_now_is_found_where_the_url_says() -> None:
+    """As one whose machines were all replaced, behind a name."""
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--cluster-port", "{bus}")
+    with running_valkey(*options, port=True) as first, running_valkey(*options, port=True) as second:
+        for one in (first, second):
+            one.cluster_alone()
+        async with passing_on([first.port]) as (url, ports), opened(url) as store:
+            await store.put(item("a"))
+            ports[:] = [second.port]
+            first.stop()
+
+            lost = await asyncio.gather(*(answers(store.get(name("a"))) for _ in range(20)))
+
+            assert set(lost) <= {Fault.UNREACHABLE, Fault.TIMEOUT, None}
+            await answers(store.get(name("a")))
+            await store.put(item("b"))
+            assert await store.get(name("b")) == item("b")
+
+
+@asynccontextmanager
+async def passing_on(ports: list[int]) -> AsyncGenerator[tuple[str, list[int]]]:
+    """An address whose connections lead to the port that is the last one of a list."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while part := await reader.read(65536):
+                writer.write(part)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", ports[-1])
+            await asyncio.gather(copy(reader, back), copy(there, writer))
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", ports
+    finally:
+        server.close()
