@@ -30,6 +30,10 @@ ALONE = (
     "answers are only in the memory of each worker (cache.url: memory): there is nothing shared to look at; a restart "
     "of the gateway forgets them"
 )
+UNMADE = (
+    "there is no {0}: nothing was cleared, and running workers were not told to forget what is in their memory; a "
+    "restart of the gateway forgets it"
+)
 
 Given = TypeVar("Given")
 OfTenant = Annotated[str | None, typer.Option(metavar="TENANT", help="Only this tenant's.")]
@@ -77,10 +81,12 @@ def clear(
     async def forget(store: CacheStore) -> int:
         return await store.clear(tenant, _cut(model))
 
+    is_made = _is_made(options)
     count = _asked(options, forget, absent=0)
     done = {"store": place, "tenant": tenant, "model": model, "cleared": count}
     answers = "1 answer" if count == 1 else f"{count} answers"
-    report(done, f"cleared {answers} in {place}; running workers forget theirs within about a second", json=json)
+    said = f"cleared {answers} in {place}; running workers forget theirs within about a second"
+    report(done, said if is_made else UNMADE.format(place), json=json)
 
 
 def _shared(config: Path | None, data: Path | None) -> tuple[str, CacheOptions]:
@@ -104,9 +110,13 @@ def _nothing_there(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def _is_made(options: CacheOptions) -> bool:
+    return options.path is None or options.path.exists()
+
+
 def _asked(options: CacheOptions, ask: Callable[[CacheStore], Awaitable[Given]], *, absent: Given) -> Given:
     """Open the store, ask it for one thing and close it. A file that is not there stays so."""
-    if options.path is not None and not options.path.exists():
+    if not _is_made(options):
         return absent
 
     async def asking() -> Given:

@@ -140,6 +140,13 @@ def test_a_store_that_nobody_used_is_empty_and_is_not_made(isthmus: Isthmus) -> 
     assert not (isthmus.data / "cache.db").exists()
 
 
+def test_where_there_is_no_file_nobody_is_said_to_forget(isthmus: Isthmus) -> None:
+    said = isthmus.does("cache", "clear", "--all").stderr
+
+    assert f"there is no {isthmus.data / 'cache.db'}: nothing was cleared" in said
+    assert "within about a second" not in said
+
+
 @pytest.mark.parametrize("command", [("stats",), ("clear", "--all")])
 @pytest.mark.parametrize(
     ("name", "value", "why"),
