@@ -52,11 +52,12 @@ DELETE_OLDEST = (
     " sum(size) OVER (ORDER BY used_at, number) - size AS before FROM"
     " (SELECT number, used_at, size FROM entries_1 ORDER BY used_at, number LIMIT ?)) WHERE before < ?)"
 )
-DELETE_CHOSEN = (
-    "DELETE FROM entries_1 WHERE number IN (SELECT number FROM (SELECT number,"
+CHOSEN = (
+    "SELECT number, expires_at > ?7 FROM (SELECT number, expires_at,"
     " sum(size) OVER (ORDER BY number) - size AS before FROM"
-    " (SELECT number, size FROM entries_1 WHERE number > ?1 AND number <= ?6 AND (?2 IS NULL OR tenant = ?2)"
-    " AND (?3 IS NULL OR model = ?3) ORDER BY number LIMIT ?4)) WHERE before < ?5) RETURNING number, expires_at"
+    " (SELECT number, expires_at, size FROM entries_1 WHERE number > ?1 AND number <= ?6"
+    " AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) ORDER BY number LIMIT ?4)) WHERE before < ?5"
+    " ORDER BY number"
 )
 COUNT = (
     "SELECT count(*), coalesce(sum(size), 0) FROM entries_1 WHERE expires_at > ?1 AND (?2 IS NULL OR tenant = ?2)"
@@ -245,13 +246,20 @@ class SqliteCache:
             self._clean_notes(connection)
             (top,) = connection.execute("SELECT coalesce(max(number), 0) FROM entries_1").fetchone()
             connection.execute("COMMIT")
-            while gone := connection.execute(
-                DELETE_CHOSEN, (last, tenant, model, STEP_COUNT, STEP_BYTES, top)
-            ).fetchall():
-                count += sum(expires_at > now for _, expires_at in gone)
-                last = max(number for number, _ in gone)
+            while gone := self._delete_chosen(connection, (last, tenant, model, STEP_COUNT, STEP_BYTES, top, now)):
+                count += sum(is_alive for _, is_alive in gone)
+                last = gone[-1][0]
                 time.sleep(PAUSE_S)
         return count
+
+    def _delete_chosen(self, connection: sqlite3.Connection, which: tuple[object, ...]) -> list[tuple[int, bool]]:
+        """Delete what one step may, and give its numbers, and whether each was alive. In two statements: RETURNING came
+        with SQLite 3.35."""
+        connection.execute("BEGIN IMMEDIATE")
+        gone = connection.execute(CHOSEN, which).fetchall()
+        connection.executemany("DELETE FROM entries_1 WHERE number = ?", [(number,) for number, _ in gone])
+        connection.execute("COMMIT")
+        return gone
 
     def _notes(self, mark: str | None) -> tuple[list[Cleared], str]:
         with self._reading.used() as connection:
@@ -275,9 +283,13 @@ class SqliteCache:
 
 def _note(tenant: bytes | None, model: bytes | None, at: object) -> Cleared | None:
     try:
-        return Cleared.read(tenant and tenant.decode(), model and model.decode(), at)
+        return Cleared.read(_text(tenant), _text(model), at)
     except UnicodeDecodeError:
         return None
+
+
+def _text(written: bytes | None) -> str | None:
+    return None if written is None else written.decode()
 
 
 def _size(connection: sqlite3.Connection) -> int:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from isthmusd.stores import cache_sqlite
 from isthmusd.stores.cache_sqlite import USED_S
 from isthmusd.stores.caching import CacheFault, CacheStats, Fault
 
@@ -181,6 +182,25 @@ async def test_notes_are_kept_for_an_hour(path: Path) -> None:
         notes, _ = await store.cleared_since(mark)
 
     assert [note.tenant for note in notes] == ["late"]
+
+
+async def test_what_other_programs_put_into_a_column_is_cleared_too(path: Path) -> None:
+    async with opened(path) as store:
+        await store.put(item("a"))
+        await store.put(item("b"))
+        with looked_into(path) as connection:
+            connection.execute("UPDATE entries_1 SET expires_at = 'soon' WHERE name = ?", (name("a"),))
+            connection.execute("UPDATE entries_1 SET size = 'large' WHERE name = ?", (name("b"),))
+
+        await store.clear(None, None)
+
+        assert kept(path, "a", "b") == set()
+
+
+def test_no_statement_needs_a_newer_sqlite_than_3_31() -> None:
+    said = [text for text in vars(cache_sqlite).values() if isinstance(text, str)]
+
+    assert [text for text in said if " RETURNING " in text] == []
 
 
 @pytest.mark.parametrize("odd", [None, "soon", b"soon"])
