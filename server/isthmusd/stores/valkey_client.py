@@ -210,6 +210,11 @@ async def _open(
         "socket_connect_timeout": CONNECT_S,
         "socket_timeout": ANSWER_S,
     }
+    with suppress(ImportError):
+        from redis.driver_info import DriverInfo  # noqa: PLC0415 as above; younger ones have it
+
+        # What it is called and its version. They would read that from a file for each connection.
+        options["driver_info"] = DriverInfo()
     client = Redis.from_url(url, **options)
     if connection is not None:
         client.connection_pool.connection_class = connection

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from isthmusd.stores.cache_valkey import HEAD, PREFIX, ValkeyCache
@@ -192,6 +194,31 @@ async def test_a_full_server_refuses_and_gives_what_it_has(server: Valkey) -> No
         assert await answers(store.put(item("b"))) is Fault.FULL
         assert await answers(store.clear("x", None)) is Fault.FULL
         assert await store.get(name("a")) == item("a")
+
+
+class Opened:
+    """Which files Python code opens while this listens. Audit hooks cannot be taken back."""
+
+    def __init__(self) -> None:
+        self.listens = False
+        self.paths: list[object] = []
+        sys.addaudithook(self.hook)
+
+    def hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.listens and event == "open":
+            self.paths.append(args[0])
+
+
+async def test_no_file_is_read_for_one_more_connection(emptied: Valkey) -> None:
+    files = Opened()
+    async with opened(emptied.url) as store:
+        await store.put(item("a"))
+        files.listens = True
+        found = await asyncio.gather(*(store.get(name("a")) for _ in range(16)))
+        files.listens = False
+
+        assert found == [item("a")] * 16
+        assert files.paths == []
 
 
 async def test_a_replica_refuses_writes_until_it_is_none(server: Valkey) -> None:
