@@ -17,7 +17,7 @@ from pathlib import Path
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.cache_file import CacheFile
 from isthmusd.stores.cache_thread import CacheThread
-from isthmusd.stores.caching import AHEAD_S, CacheFault, CacheStats, Cleared, Fault
+from isthmusd.stores.caching import AHEAD_S, LARGEST_BYTES, CacheFault, CacheStats, Cleared, Fault
 
 WRITE_BUSY_S = 2.0
 READ_BUSY_SHARE = 0.6
@@ -38,9 +38,12 @@ MARGIN_BYTES = 32 * 1024
 CLOSE_S = 2.0
 
 FIND = (
-    "SELECT e.tenant, e.model, e.stored_at, e.expires_at, e.used_at, s.sealed FROM entries_1 AS e"
-    " JOIN sealed_1 AS s USING (number) WHERE e.name = ? AND e.expires_at > ?"
+    "SELECT CASE WHEN length(e.tenant) <= ?3 THEN e.tenant END, CASE WHEN length(e.model) <= ?3 THEN e.model END,"
+    " e.stored_at, e.expires_at, e.used_at, CASE WHEN length(s.sealed) <= ?4 THEN s.sealed END"
+    " FROM entries_1 AS e JOIN sealed_1 AS s USING (number) WHERE e.name = ?1 AND e.expires_at > ?2"
 )
+"""What is too long comes as NULL: it could take any amount of memory, and of the loop's time."""
+LONGEST_TEXT = 1024 * 1024
 ROW = (str, str, float, float, float, bytes)
 """What it gives. Its columns take anything that somebody else puts there."""
 DELETE_EXPIRED = (
@@ -82,6 +85,7 @@ class SqliteCache:
 
     def __init__(self, path: Path, limit: int, timeout_s: float, now: Callable[[], float]) -> None:
         self._limit = limit
+        self._largest = min(limit // 2, LARGEST_BYTES)
         self._now = now
         self._reading = CacheFile(path, busy_s=timeout_s * READ_BUSY_SHARE)
         self._writing = CacheFile(path, busy_s=max(timeout_s, WRITE_BUSY_S))
@@ -127,7 +131,7 @@ class SqliteCache:
     def _get(self, name: bytes) -> CacheItem | None:
         now = self._now()
         with self._reading.used() as connection:
-            row = connection.execute(FIND, (name, now)).fetchone()
+            row = connection.execute(FIND, (name, now, LONGEST_TEXT, self._largest)).fetchone()
         if row is None:
             return None
         if tuple(map(type, row)) != ROW:
@@ -142,8 +146,8 @@ class SqliteCache:
     def _put(self, item: CacheItem) -> None:
         if item.expires_at <= self._now():
             return
-        if len(item.sealed) > self._limit // 2:
-            raise CacheFault(Fault.DROPPED, "the entry takes more than half of the room")
+        if len(item.sealed) > self._largest:
+            raise CacheFault(Fault.DROPPED, "the entry takes more than half of the room, or more than any may")
         needed = len(item.sealed) + MARGIN_BYTES
         with self._writing.used() as connection:
             self._note_use(connection)

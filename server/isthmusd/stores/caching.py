@@ -14,6 +14,8 @@ from isthmusd.core.entry import CacheItem
 
 END_OF_TIME = 1e12
 """Unix seconds: no clock says so, and arithmetic with it is safe."""
+LARGEST_BYTES = 32 * 1024 * 1024
+"""Of an entry: no store is given a larger one."""
 AHEAD_S = 300.0
 """No two clocks differ by more, unless one of them is wrong. By a note that is later than this all would be cleared
 that is stored until then: it counts for nothing that comes after it."""

@@ -16,7 +16,16 @@ from traceback import extract_tb
 from typing import Any, Generic, TypeVar
 
 from isthmusd.core.entry import CacheItem
-from isthmusd.stores.caching import CacheClock, CacheFault, CacheStore, CacheWatch, Cleared, Fault, StoreStep
+from isthmusd.stores.caching import (
+    LARGEST_BYTES,
+    CacheClock,
+    CacheFault,
+    CacheStore,
+    CacheWatch,
+    Cleared,
+    Fault,
+    StoreStep,
+)
 
 LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -32,7 +41,7 @@ AT_ONCE = 16
 store would work for those who left, and be too late for all who come."""
 LAST_TURNS = 8
 """Of the loop, after the time is over: an answer that came while the loop was busy is taken."""
-QUEUE_BYTES = 32 * 1024 * 1024
+QUEUE_BYTES = LARGEST_BYTES
 TOGETHER = 64
 TOGETHER_BYTES = 1024 * 1024
 """Of entries that are written together, about."""

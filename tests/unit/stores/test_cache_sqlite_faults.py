@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from isthmusd.stores.caching import Fault
+from isthmusd.stores.caching import LARGEST_BYTES, Fault
 
 from tests.unit.stores.cache_files import MIB, answers, is_sound, locking, looked_into, opened, size_of
 from tests.unit.stores.cached import item, name
@@ -301,3 +302,39 @@ async def test_an_entry_whose_text_is_none_is_none_and_costs_no_others(path: Pat
         assert await store.get(name("b")) == item("b")
         await store.put(item("a"))
         assert await store.get(name("a")) == item("a")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("sealed_1", "sealed", bytes(LARGEST_BYTES + 1)),
+        ("entries_1", "tenant", "t" * (2 * MIB)),
+        ("entries_1", "model", "m" * (2 * MIB)),
+    ],
+    ids=["sealed", "tenant", "model"],
+)
+async def test_an_entry_longer_than_any_of_ours_is_none_and_is_not_read(
+    path: Path, table: str, column: str, value: object
+) -> None:
+    async with opened(path, limit=256 * MIB) as store:
+        await store.put(item("a"))
+        with looked_into(path) as connection:
+            connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+
+        tracemalloc.start()
+        assert await answers(store.get(name("a"))) is Fault.CORRUPT
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert most < MIB
+        await store.put(item("a"))
+        assert await store.get(name("a")) == item("a")
+
+
+async def test_the_largest_entry_is_given(path: Path) -> None:
+    largest = item("a", size=LARGEST_BYTES)
+    async with opened(path, limit=256 * MIB) as store:
+        await store.put(largest)
+
+        assert await store.get(name("a")) == largest
+        assert await answers(store.put(item("b", size=LARGEST_BYTES + 1))) is Fault.DROPPED
