@@ -215,6 +215,7 @@ class Joining:
                 pass
             await self._leave()
         await self._leave()
+        self._asking.draft.begin_again()
         return await self._alone()
 
     async def _alone(self) -> Reply:

@@ -166,6 +166,12 @@ def _said_as(headers: Headers, name: str) -> str:
     return name if name in headers else ALIASES[name]
 
 
+def _refused(headers: Headers, name: str, expected: str) -> InvalidRequest:
+    said = _said_as(headers, name)
+    shown = name if said == name else f"{said} ({name})"
+    return InvalidRequest(f"{shown} must be {expected}", param=said)
+
+
 def _switch(headers: Headers, name: str) -> bool:
     value = first(headers, name)
     if value is None:
@@ -211,8 +217,7 @@ def _cache_wish(headers: Headers) -> CacheWish:
 def _cache_mode(headers: Headers) -> CacheMode:
     mode = (_wish(headers, "x-isthmus-cache") or CacheMode.AUTO).strip().lower()
     if mode not in CACHE_MODES:
-        name = _said_as(headers, "x-isthmus-cache")
-        raise InvalidRequest(f"{name} must be 'auto', 'always' or 'never'", param=name)
+        raise _refused(headers, "x-isthmus-cache", "'auto', 'always' or 'never'")
     return CACHE_MODES[mode]
 
 
@@ -221,6 +226,5 @@ def _cache_ttl(headers: Headers) -> int:
     if text is None:
         return MAX_TTL_S
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_TTL_S:
-        name = _said_as(headers, "x-isthmus-cache-ttl")
-        raise InvalidRequest(f"{name} must be whole seconds from 1 to {MAX_TTL_S}", param=name)
+        raise _refused(headers, "x-isthmus-cache-ttl", f"whole seconds from 1 to {MAX_TTL_S}")
     return int(text)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from isthmusd.core.bridge import total
 from isthmusd.core.caching import CacheStatus
 from isthmusd.core.call import Call, Principal
 from isthmusd.core.errors import CallerError, GatewayError, Interrupted, Unauthenticated, Unavailable, UpstreamError
@@ -88,6 +89,7 @@ class Draft:
         self.settled = False
         """The last piece of the answer is about to leave."""
         self._kept: Provenance | None = None
+        self._spent: tuple[Usage, ...] = ()
 
     @property
     def error(self) -> BaseException | None:
@@ -121,6 +123,11 @@ class Draft:
         """See the answer, or the next piece of it, before the caller does."""
         if self._answered is not None:
             self._answered.add(piece)
+
+    def begin_again(self) -> None:
+        """What was accounted for so far came to nothing for this call: it asks once more, and both were paid for."""
+        if self.usage is not None:
+            self._spent, self.usage = (*self._spent, self.usage), None
 
     def mark_first_event(self) -> None:
         """Note when the first piece of an answer was ready for the caller."""
@@ -196,7 +203,7 @@ class Draft:
             error_code=error.code if isinstance(error, GatewayError) else None,
             end=end,
             stream=self.stream,
-            usage=self.usage,
+            usage=total([each for each in (*self._spent, self.usage) if each is not None]),
             losses=tuple(_shortened(loss) for loss in self.losses[:LOSSES_COUNT]),
             action=self.action,
             detail=_detail(error, end),

@@ -44,7 +44,7 @@ LOST = "the worker that was asked for this answer went away"
 
 
 class Account:
-    """What the seats of one asking left to account for."""
+    """What the seats of one asking have to account for."""
 
     def __init__(self) -> None:
         self.landing = Landing(usage=None, attempts=())
@@ -52,7 +52,7 @@ class Account:
         """Nothing more will come."""
 
     def add(self, attempts: tuple[Attempt, ...], usage: Usage | None) -> None:
-        """Take in what one seat left."""
+        """Take in what one seat has."""
         if attempts:
             self.landing = Landing(usage=usage, attempts=self.landing.attempts + attempts)
 
@@ -87,7 +87,7 @@ class FlightsServicer:
             async with seat as attended:
                 if attended is None:
                     await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_SHARED)
-                await _tell(context, attended)
+                await _tell(context, attended, account)
         except GatewayError as error:
             end = Landing(usage=None, attempts=account.landing.attempts, failure=failure_of(error))
             await context.write(JoinResponse(landing=written(end)))
@@ -144,7 +144,7 @@ def _arrival(asking: PeerAsking) -> Arrival:
     )
 
 
-async def _tell(context: Context, attended: Attended) -> None:
+async def _tell(context: Context, attended: Attended, account: Account) -> None:
     """Tell the beginning, the pieces and the end."""
     flight, seat = attended.flight, attended.seat
     head = attended.head()
@@ -158,7 +158,10 @@ async def _tell(context: Context, attended: Attended) -> None:
             seat.breath = False
             await context.write(JoinResponse(keep_alive=b""))
     failure = None if flight.failure is None else _failure(flight.failure)
-    end = Landing(usage=flight.usage, attempts=flight.settle(seat), failure=failure, told=flight.told)
+    attempts = flight.settle(seat)
+    # Who leaves after the last piece and before this asks for it, too.
+    account.add(attempts, flight.usage)
+    end = Landing(usage=flight.usage, attempts=attempts, failure=failure, told=flight.told)
     await context.write(JoinResponse(landing=written(end)))
 
 

@@ -130,6 +130,29 @@ def test_an_answer_that_is_one_callers_own_goes_to_no_other() -> None:
     assert got[0].body != got[1].body
 
 
+def test_an_answer_that_came_to_nothing_for_who_accounts_for_it_is_paid_for_too() -> None:
+    """It streams to the first, who leaves it, and is too long to be held for the second, who waits for its whole."""
+    told = b"data: " + json.dumps({"id": "c", "model": "m", "choices": [], "usage": USAGE}).encode() + b"\n\n"
+    world = World(events(HELLO, 1.0, HELLO, told, STOP, DONE), whole(chat_answer()), cache_entry_bytes=len(HELLO))
+
+    async def scene() -> Got:
+        first = asyncio.create_task(world.ask(stream=True))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(world.ask())
+        await asyncio.sleep(0.1)
+        first.cancel()
+        return await second
+
+    play(scene())
+
+    (left, paid) = world.records
+    assert world.sent == 2
+    assert (len(left.attempts), left.usage) == (0, None)
+    assert len(paid.attempts) == 2
+    assert paid.usage is not None
+    assert paid.usage.total_tokens == 2 * USAGE["total_tokens"]
+
+
 def test_an_answer_that_is_one_callers_own_goes_to_the_next_when_he_has_left_before_it() -> None:
     said = whole(chat_answer(), set_cookie="session=1; Path=/")
     said.opening = (1.0,)
