@@ -45,6 +45,8 @@ QUEUE_BYTES = LARGEST_BYTES
 TOGETHER = 64
 TOGETHER_BYTES = 1024 * 1024
 """Of entries that are written together, about."""
+LOOKED_AT = 1024
+"""Of what waits, while nothing else runs."""
 OVERHEAD = 1024
 FLUSH_S = 2.0
 CLOSE_S = 3.0
@@ -115,6 +117,8 @@ class PatientCache:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting: deque[CacheItem] = deque()
         self._waiting_bytes = 0
+        self._cleared: dict[tuple[str | None, str | None], Cleared] = {}
+        """The latest notes of what may be among what waits."""
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -151,9 +155,12 @@ class PatientCache:
         return await self._ask(StoreStep.NEWS, partial(self._store.cleared_since, mark), self._news, LET_GO_S)
 
     def forget(self, note: Cleared) -> None:
-        """Do not write what waits to be written and was cleared by now."""
-        self._waiting = deque(item for item in self._waiting if not note.covers(item))
-        self._waiting_bytes = sum(map(_weight, self._waiting))
+        """Do not write what waits to be written and was cleared by now. It is looked at when its turn comes: many
+        thousands may wait."""
+        if self._waiting:
+            former = self._cleared.get((note.tenant, note.model))
+            if former is None or former.at < note.at:
+                self._cleared[note.tenant, note.model] = note
 
     async def write(self) -> None:
         """Take what waits to the store, for as long as this runs."""
@@ -189,12 +196,26 @@ class PatientCache:
         """Write what waits the longest, together with what came soon after it."""
         items: list[CacheItem] = []
         size = 0
-        while self._waiting and len(items) < TOGETHER and size < TOGETHER_BYTES:
+        for _ in range(min(len(self._waiting), LOOKED_AT)):
             item = self._waiting.popleft()
+            self._waiting_bytes -= _weight(item)
+            if self._was_cleared(item):
+                continue
             items.append(item)
             size += _weight(item)
-        self._waiting_bytes -= size
-        await self._ask(StoreStep.PUT, partial(self._store.put_all, items), self._writes, WRITE_S)
+            if len(items) == TOGETHER or size >= TOGETHER_BYTES:
+                break
+        if not self._waiting:
+            self._cleared.clear()
+        if items:
+            await self._ask(StoreStep.PUT, partial(self._store.put_all, items), self._writes, WRITE_S)
+        else:
+            await asyncio.sleep(0)
+
+    def _was_cleared(self, item: CacheItem) -> bool:
+        places = ((None, None), (item.tenant, None), (None, item.model), (item.tenant, item.model))
+        notes = map(self._cleared.get, places)
+        return any(note is not None and note.covers(item) for note in notes)
 
     async def _ask(
         self,

@@ -214,11 +214,13 @@ class TieredCache:
             # Whatever was cleared meanwhile is gone from the store; what of it is in memory is not known.
             self._memory.forget(None, None)
         self._mark, self._heard_at = mark, now
-        for note in notes:
-            if Cleared.read(note.tenant, note.model, note.at) is None:
+        for found in notes:
+            note = Cleared.read(found.tenant, found.model, found.at)
+            if note is None:
                 continue
-            if note.at <= now + AHEAD_S:
-                self._notes.append(note)
+            if note.at > now + AHEAD_S:
+                note = replace(note, at=now)
+            self._notes.append(note)
             store.forget(note)
             if self._memory is not None:
                 # All of it, however new: clocks of nodes differ, and what is new is in the store.
