@@ -375,28 +375,6 @@ def test_what_was_cleared_is_not_written_any_more() -> None:
     assert given.store.kept == [item("others", tenant="bar"), item("new", stored_at=START + 2)]
 
 
-@pytest.mark.parametrize(("tenant", "model"), [(None, None), ("acme", None), (None, "m"), ("acme", "m")])
-def test_whatever_waits_and_was_cleared_makes_room_and_costs_no_write(tenant: str | None, model: str | None) -> None:
-    async def playing() -> Scene:
-        given = scene()
-        for number in range(3000):
-            given.patient.put(item(str(number)))
-        given.patient.forget(Cleared(tenant=tenant, model=model, at=START + 1))
-        given.patient.forget(Cleared(tenant=tenant, model=model, at=START - 1))
-        writing = asyncio.ensure_future(given.patient.write())
-        await given.patient.flush()
-        assert given.store.asked == []
-        for number in range(3):
-            given.patient.put(item(str(number), size=QUEUE_BYTES // 4, stored_at=START))
-        await given.patient.flush()
-        writing.cancel()
-        return given
-
-    given = play(playing())
-    assert len(given.store.kept) == 3
-    assert not given.counts.failed
-
-
 def test_news_may_take_longer_and_say_nothing_of_lookups() -> None:
     async def playing() -> None:
         given = scene(is_slow)

@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 from isthmusd.core.entry import CacheItem
 from isthmusd.stores.cache_memory import MemoryCache
 from isthmusd.stores.caching import Cleared, Fault, StoreStep
-from isthmusd.stores.patient_cache import PatientCache
+from isthmusd.stores.patient_cache import QUEUE_BYTES, PatientCache
 from isthmusd.stores.tiered_cache import TieredCache
 
 from tests.unit.stores.cached import Counts, StillClock, item, name
@@ -148,3 +149,26 @@ async def test_a_clear_by_a_clock_that_was_far_ahead_keeps_out_nothing_that_come
 
         cache.put(item("a"))
         assert cache.near(name("a")) is not None
+
+
+@pytest.mark.parametrize(("tenant", "model"), [(None, None), ("acme", None), (None, "m"), ("acme", "m")])
+async def test_whatever_waits_and_was_cleared_makes_room_and_costs_no_write(
+    tenant: str | None, model: str | None
+) -> None:
+    clock, counts = TickingClock(), Counts()
+    store = MemoryCache(256 * MIB, clock.now)
+    patient = PatientCache(store, 5.0, clock, counts)
+    for number in range(3000):
+        patient.put(item(str(number)))
+    patient.forget(Cleared(tenant=tenant, model=model, at=clock.at + 1))
+    patient.forget(Cleared(tenant=tenant, model=model, at=clock.at - 1))
+
+    writing = asyncio.create_task(patient.write())
+    await patient.flush()
+    assert (len(store), counts.took) == (0, [])
+    for number in range(3):
+        patient.put(item(str(number), size=QUEUE_BYTES // 4))
+    await patient.flush()
+    writing.cancel()
+
+    assert (len(store), counts.failed) == (3, {})
