@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -87,12 +88,22 @@ async def test_a_server_is_asked_by_tls_if_it_can_prove_itself(tmp_path: Path) -
             assert await answers(store.get(name("a"))) is Fault.REFUSED
 
 
-async def test_certificates_of_the_url_are_in_place_of_the_systems(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def trusting(certificate: Path) -> Generator[None]:
+    """Let it be the system's, for OpenSSL."""
+    before = os.environ.get("SSL_CERT_FILE")
+    os.environ["SSL_CERT_FILE"] = str(certificate)
+    try:
+        yield
+    finally:
+        del os.environ["SSL_CERT_FILE"]
+        if before is not None:
+            os.environ["SSL_CERT_FILE"] = before
+
+
+async def test_certificates_of_the_url_are_in_place_of_the_systems(tmp_path: Path) -> None:
     proof, other = certified(tmp_path), certified(tmp_path, "other")
-    monkeypatch.setenv("SSL_CERT_FILE", str(proof.certificate))
-    with proving(proof) as server:
+    with trusting(proof.certificate), proving(proof) as server:
         url = f"rediss://127.0.0.1:{server.tls}/0"
         async with opened(url) as store:
             assert await store.get(name("a")) is None
