@@ -259,7 +259,8 @@ FAULTS = {
     killed: {Fault.UNREACHABLE},
     held_still: {Fault.TIMEOUT},
     wanting_credentials: {Fault.REFUSED},
-    garbled: {Fault.CORRUPT},
+    # To begin another file in its place may take a busy machine longer than a call waits.
+    garbled: {Fault.CORRUPT, Fault.TIMEOUT},
     held_by_another: {Fault.BUSY, Fault.TIMEOUT},
     damaged: {Fault.CORRUPT, Fault.TIMEOUT},
     nowhere: {Fault.REFUSED},
