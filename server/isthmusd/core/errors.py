@@ -27,6 +27,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 WORD = re.compile(r"[A-Z0-9]+")
+SHOWN = 100
+
+
+def shown(text: str) -> str:
+    """Cut a caller's text to what belongs into a message."""
+    return text[:SHOWN]
 
 
 class GatewayError(Exception):

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from isthmusd.core.errors import PermissionDenied
-
-SHOWN = 100
-"""Characters of a caller's text that belong into a message."""
+from isthmusd.core.errors import PermissionDenied, shown
 
 
 class ForwardGrant(StrEnum):
@@ -54,14 +51,14 @@ class Grants:
         """Raise PermissionDenied for a model that is not granted, whether or not there is one of that name."""
         if self.models is not None and name not in self.models:
             raise PermissionDenied(
-                f"your key does not allow the model '{name[:SHOWN]}'", code="model_not_allowed", param=param
+                f"your key does not allow the model '{shown(name)}'", code="model_not_allowed", param=param
             )
 
     def refuse_project(self, name: str, param: str | None = None) -> None:
         """Raise PermissionDenied for a project that is not granted."""
         if self.projects is not None and name not in self.projects:
             raise PermissionDenied(
-                f"your key does not allow the project '{name[:SHOWN]}'", code="project_not_allowed", param=param
+                f"your key does not allow the project '{shown(name)}'", code="project_not_allowed", param=param
             )
 
 

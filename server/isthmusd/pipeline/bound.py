@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
 from isthmusd.core.call import Principal
-from isthmusd.core.errors import PermissionDenied
+from isthmusd.core.errors import PermissionDenied, shown
 from isthmusd.core.paths import ForwardPath
 
 OTHER_MODELS = frozenset(
@@ -30,7 +30,7 @@ def refuse_other_models(principal: Principal, members: Iterable[str]) -> None:
         return
     for name in members:
         if name.casefold() in OTHER_MODELS:
-            raise _could_name_others(f"'{name[:100]}'")
+            raise _could_name_others(f"'{shown(name)}'")
 
 
 def refuse_models_of_path(principal: Principal, path: ForwardPath) -> None:

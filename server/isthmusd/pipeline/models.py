@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isthmusd.core.errors import InvalidRequest, NotFound
+from isthmusd.core.errors import InvalidRequest, NotFound, shown
 from isthmusd.core.model import Listed
 from isthmusd.core.request import Arrival
 from isthmusd.pipeline.record import recording
@@ -30,4 +30,4 @@ async def get_model(gateway: Gateway, arrival: Arrival, model: str) -> Listed:
         for listed in gateway.resolver.models(call.principal):
             if listed.id == model:
                 return listed
-        raise NotFound(f"the model '{model[:100]}' does not exist or is not yours to use", code="model_not_found")
+        raise NotFound(f"the model '{shown(model)}' does not exist or is not yours to use", code="model_not_found")

@@ -200,7 +200,7 @@ class Peers(Protocol):
         away, and what the peer raised."""
         ...
 
-    async def settle(self, peer: str, asking: bytes) -> Landing | None:
+    async def settle(self, peer: str, asking_id: bytes) -> Landing | None:
         """Ask a peer for the account of an asking that was left before its end; None: it does not say."""
         ...
 

@@ -119,13 +119,13 @@ class Producer:
         return entry if wanted.alive(entry, self.clock.now()) else None
 
     async def _ask_peer(self, flight: Flight, wanted: Wanted, owner: str) -> None:
-        peers, name = self.caching.peers, self.clock.random_bytes(ID_BYTES)
+        peers, asking_id = self.caching.peers, self.clock.random_bytes(ID_BYTES)
         try:
-            async with peers.join(owner, wanted.for_peer(name)) as parts:
+            async with peers.join(owner, wanted.for_peer(asking_id)) as parts:
                 await _follow(flight, parts)
         except asyncio.CancelledError:
             # Nobody waits for it here any more. What was sent until then the other worker knows.
-            landing = await peers.settle(owner, name)
+            landing = await peers.settle(owner, asking_id)
             if landing is not None:
                 flight.usage, flight.sent = landing.usage, landing.attempts
             raise

@@ -9,7 +9,7 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from isthmusd.core.call import Call, Principal
-from isthmusd.core.errors import InvalidRequest, NotFound, PermissionDenied, Unauthenticated, UnknownModel
+from isthmusd.core.errors import InvalidRequest, NotFound, PermissionDenied, Unauthenticated, UnknownModel, shown
 from isthmusd.core.model import Listed
 from isthmusd.core.profile import Provider
 from isthmusd.core.routing import Plan, Target
@@ -145,7 +145,7 @@ class Resolver:
         prefix, slash, rest = model.partition("/")
         if slash:
             if prefix not in self._providers or not rest:
-                raise self._unknown(model, f"no provider is called '{_shown(prefix)}'")
+                raise self._unknown(model, f"no provider is called '{shown(prefix)}'")
             return (ModelTarget(provider=prefix, model=rest),)
         provider = self._providers.get(self._default or "")
         if provider is None or not (
@@ -164,7 +164,7 @@ class Resolver:
 
     def _unknown(self, model: str, why: str) -> UnknownModel:
         return UnknownModel(
-            f"the model '{_shown(model)}' is not available: {why}; write provider/model, or configure it{self._hint}",
+            f"the model '{shown(model)}' is not available: {why}; write provider/model, or configure it{self._hint}",
             param="model",
         )
 
@@ -253,7 +253,7 @@ def _named(targets: Sequence[Target], endpoint: str | None) -> tuple[Target, ...
     if not chosen:
         known = ", ".join(dict.fromkeys(target.endpoint for target in targets if target.endpoint is not None))
         raise InvalidRequest(
-            f"x-isthmus-endpoint: no credential of this model is called '{_shown(endpoint)}'; "
+            f"x-isthmus-endpoint: no credential of this model is called '{shown(endpoint)}'; "
             + (f"known: {known}" if known else "none has a name: leave it out"),
             param=ENDPOINT_HEADER,
         )
@@ -272,8 +272,3 @@ def _no_credential(provider: Provider) -> Unauthenticated:
         "that provider",
         code="no_provider_credential",
     )
-
-
-def _shown(name: str) -> str:
-    """Cut a caller's text to what belongs into a message."""
-    return name[:100]

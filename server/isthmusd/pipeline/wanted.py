@@ -70,8 +70,8 @@ class Wanted:
         """Whether a kept answer may serve this call now."""
         return entry.head.stored_at - SKEW_S <= now < entry.expires_at and self.takes(entry.head, now)
 
-    def for_peer(self, name: bytes) -> PeerAsking:
-        """Give what another worker must be told to answer it; `name` is of this one asking."""
+    def for_peer(self, asking_id: bytes) -> PeerAsking:
+        """Give what another worker must be told to answer it."""
         arrival = self.asking.arrival
         return PeerAsking(
             operation=arrival.operation,
@@ -86,7 +86,7 @@ class Wanted:
             started_at=arrival.started_at,
             deadline_s=arrival.deadline_s,
             name=self.names[0],
-            id=name,
+            id=asking_id,
             fresh=not self.policy.reads,
         )
 

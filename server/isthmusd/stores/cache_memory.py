@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from isthmusd.core.entry import CacheItem
-from isthmusd.stores.caching import CacheStats, Cleared
+from isthmusd.stores.caching import CacheStats, Cleared, Which, clearings_of
 
 OVERHEAD = 550
 """What Python takes for an entry beside its bytes, tenant and model: measured, and rounded up."""
@@ -45,7 +45,7 @@ class MemoryCache:
         self._last = 0
         self._queue: deque[_Held] = deque()
         """All that are held, once each, and some that are gone: in the order in which they are looked at."""
-        self._forgotten: dict[tuple[str | None, str | None], int] = {}
+        self._forgotten: dict[Which, int] = {}
         """Of a tenant and a model, up to which number; it matters while some of it may be in the queue."""
         self._unseen = 0
         """How many of the queue are to be looked at before nothing forgotten is in it."""
@@ -177,11 +177,7 @@ class MemoryCache:
     def _is_forgotten(self, held: _Held) -> bool:
         if not self._forgotten or held.item is None:
             return False
-        tenant, model = held.item.tenant, held.item.model
-        of = self._forgotten.get
-        return held.number <= max(
-            of((None, None), 0), of((tenant, None), 0), of((None, model), 0), of((tenant, model), 0)
-        )
+        return any(held.number <= self._forgotten.get(which, 0) for which in clearings_of(held.item))
 
 
 def _weight(item: CacheItem) -> int:

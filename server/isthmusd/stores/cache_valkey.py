@@ -8,7 +8,6 @@ before its sealed bytes: only `clear` and `stats` look for that, and they may ta
 from __future__ import annotations
 
 import asyncio
-import math
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -272,7 +271,7 @@ def _note(fields: Mapping[bytes, bytes]) -> Cleared | None:
         at = float(fields[b"at"])
     except (KeyError, ValueError):
         return None
-    return Cleared(tenant=tenant, model=model, at=at) if math.isfinite(at) else None
+    return Cleared.read(tenant, model, at)
 
 
 def _wish(told: bytes) -> str | None:

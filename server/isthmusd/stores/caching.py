@@ -72,6 +72,15 @@ class CacheStats:
     """Bytes, sealed."""
 
 
+Which = tuple[str | None, str | None]
+"""A tenant and a model; None: of any."""
+
+
+def clearings_of(item: CacheItem) -> tuple[Which, ...]:
+    """Name all clearings by hand that an entry can be of."""
+    return (None, None), (item.tenant, None), (None, item.model), (item.tenant, item.model)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
     """Something was cleared by hand: what memories hold of it must go too."""

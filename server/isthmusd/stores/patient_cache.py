@@ -25,6 +25,8 @@ from isthmusd.stores.caching import (
     Cleared,
     Fault,
     StoreStep,
+    Which,
+    clearings_of,
 )
 
 LOG = logging.getLogger(__name__)
@@ -117,7 +119,7 @@ class PatientCache:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting: deque[CacheItem] = deque()
         self._waiting_bytes = 0
-        self._cleared: dict[tuple[str | None, str | None], Cleared] = {}
+        self._cleared: dict[Which, Cleared] = {}
         """The latest notes of what may be among what waits."""
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -213,8 +215,7 @@ class PatientCache:
             await asyncio.sleep(0)
 
     def _was_cleared(self, item: CacheItem) -> bool:
-        places = ((None, None), (item.tenant, None), (None, item.model), (item.tenant, item.model))
-        notes = map(self._cleared.get, places)
+        notes = map(self._cleared.get, clearings_of(item))
         return any(note is not None and note.covers(item) for note in notes)
 
     async def _ask(

@@ -122,13 +122,13 @@ class WorkerPeers:
         finally:
             call.cancel()
 
-    async def settle(self, peer: str, asking: bytes) -> Landing | None:
+    async def settle(self, peer: str, asking_id: bytes) -> Landing | None:
         """Ask for the account of what was left before its end; None if the peer does not say."""
         ask = self._channel(peer).unary_unary(
             SETTLE, request_serializer=SettleRequest.SerializeToString, response_deserializer=SettleResponse.FromString
         )
         with suppress(grpc.aio.AioRpcError, Unreadable):
-            return read_landing((await ask(SettleRequest(call=asking), timeout=SETTLE_S)).landing)
+            return read_landing((await ask(SettleRequest(call=asking_id), timeout=SETTLE_S)).landing)
         return None
 
     async def renew(self, name: bytes, stored_at: float) -> None:

@@ -81,8 +81,8 @@ class ScriptedPeers:
         self.asked.append((peer, asking))
         return self.others[peer](asking)
 
-    async def settle(self, peer: str, asking: bytes) -> Landing | None:
-        assert len(asking) == 16
+    async def settle(self, peer: str, asking_id: bytes) -> Landing | None:
+        assert len(asking_id) == 16
         return self.accounts.get(peer)
 
     async def renew(self, name: bytes, stored_at: float) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from isthmusd.core.profile import Flavour, Provider
+from isthmusd.core.reply import Stream
 from isthmusd.pipeline.admission import Admission
 from isthmusd.pipeline.attempts import Attempts
 from isthmusd.pipeline.callers import Identification
 from isthmusd.pipeline.flights import Flights
 from isthmusd.pipeline.options import PipelineOptions
+from isthmusd.pipeline.ports import Upstream
 from isthmusd.pipeline.producing import Caching
 from isthmusd.pipeline.resolve import ModelAlias, Resolver
-from isthmusd.pipeline.run import Gateway
+from isthmusd.pipeline.run import Gateway, run
 
 from tests.fakes.callers import KnownCallers, identification
 from tests.unit.pipeline.targets import EVENTS, Answer, ScriptedUpstream, Step
-from tests.unit.pipeline.world import FakeClock, KeptJournal, ShownCalls, identifier_of
+from tests.unit.pipeline.world import FakeClock, KeptJournal, ShownCalls, arrival_of, headers_of, identifier_of
 
 OPENAI = Provider(name="openai", base_url="http://o/v1", api_key="sk-ours", endpoint="main", models=("gpt",))
 CLAUDE = Provider(name="claude", base_url="http://c/v1", key_prefixes=("sk-ant-",))
@@ -53,6 +56,10 @@ class Built:
 
     @property
     def gateway(self) -> Gateway:
+        return self.gateway_over(self.upstream)
+
+    def gateway_over(self, upstream: Upstream) -> Gateway:
+        """A gateway that asks another upstream than the scripted one."""
         options = self.options
         return Gateway(
             options=options,
@@ -68,8 +75,8 @@ class Built:
                 options.default_provider,
                 anonymous=options.anonymous,
             ),
-            upstream=self.upstream,
-            flights=Flights(Attempts(self.upstream, self.clock, options), options, self.clock, self.caching),
+            upstream=upstream,
+            flights=Flights(Attempts(upstream, self.clock, options), options, self.clock, self.caching),
         )
 
 
@@ -124,3 +131,15 @@ DONE = b"data: [DONE]\n\n"
 
 def events(*steps: Step, opening: tuple[Step, ...] = ()) -> Answer:
     return Answer(headers={**EVENTS, "x-request-id": ["req_9"]}, steps=steps, opening=opening)
+
+
+async def read_slowly(gateway: Gateway, pause_s: float) -> None:
+    """Ask for a stream that may be shared; take a piece, then think about it."""
+    arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True))
+    async with run(gateway, arrival) as reply:
+        match reply:
+            case Stream(pieces=pieces):
+                async for _ in pieces:
+                    await asyncio.sleep(pause_s)
+            case _:
+                raise AssertionError("a stream was asked for")

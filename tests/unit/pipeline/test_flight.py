@@ -12,16 +12,14 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from isthmusd.core.errors import Interrupted
 from isthmusd.core.flight_parts import HeadPart
-from isthmusd.core.reply import Stream
 from isthmusd.core.request import Outbound
 from isthmusd.pipeline.flight import LEAST_HELD, PATIENCE_S, Flight, Hold, Seat
-from isthmusd.pipeline.run import run
 
 from tests.unit.core.entries import HEAD
 from tests.unit.pipeline.caching import CacheParts
-from tests.unit.pipeline.gateway import DONE, HELLO, STOP, Built, chat_request, events
+from tests.unit.pipeline.gateway import DONE, HELLO, STOP, Built, events, read_slowly
 from tests.unit.pipeline.targets import Answer, ScriptedUpstream
-from tests.unit.pipeline.world import arrival_of, headers_of, play
+from tests.unit.pipeline.world import play
 
 MOST = 10
 COUNT = 100
@@ -157,18 +155,8 @@ def test_what_was_sent_is_accounted_for_once_however_slowly_the_connection_close
     built.caching = CacheParts().caching
     gateway = built.gateway
 
-    async def call(pause_s: float) -> None:
-        arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True))
-        async with run(gateway, arrival) as reply:
-            match reply:
-                case Stream(pieces=pieces):
-                    async for _ in pieces:
-                        await asyncio.sleep(pause_s)
-                case _:
-                    raise AssertionError("a stream was asked for")
-
     async def scene() -> None:
-        await asyncio.gather(call(0.0), call(5.0))
+        await asyncio.gather(read_slowly(gateway, 0.0), read_slowly(gateway, 5.0))
 
     play(scene())
 

@@ -24,6 +24,7 @@ from tests.unit.pipeline.gateway import (
     chat_answer,
     chat_request,
     events,
+    read_slowly,
     whole,
 )
 from tests.unit.pipeline.targets import Answer
@@ -37,18 +38,6 @@ OPENING = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encod
 
 def accounts(world: World) -> list[tuple[EndReason, int]]:
     return [(record.end, len(record.attempts)) for record in world.records]
-
-
-async def read(world: World, pause_s: float) -> None:
-    """Take a piece, then think about it."""
-    arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True))
-    async with run(world.gateway, arrival) as reply:
-        match reply:
-            case Stream(pieces=pieces):
-                async for _ in pieces:
-                    await asyncio.sleep(pause_s)
-            case _:
-                raise AssertionError("a stream was asked for")
 
 
 def test_who_has_no_time_to_read_on_leaves_the_account_to_the_others() -> None:
@@ -76,9 +65,9 @@ def test_who_leaves_after_the_others_are_done_accounts_for_it() -> None:
     world = World(events(HELLO, STOP, DONE, opening=(1.0,)))
 
     async def scene() -> None:
-        slow = asyncio.create_task(read(world, 100.0))
+        slow = asyncio.create_task(read_slowly(world.gateway, 100.0))
         await asyncio.sleep(0.01)
-        quicker = asyncio.create_task(read(world, 5.0))
+        quicker = asyncio.create_task(read_slowly(world.gateway, 5.0))
         await asyncio.sleep(12.0)
         assert [len(record.attempts) for record in world.records] == [0], "the quicker one thinks about the last piece"
         slow.cancel()
@@ -202,7 +191,12 @@ def test_a_providers_odd_name_of_a_call_spoils_no_answer() -> None:
 
 async def test_a_shared_stream_leaves_its_connection_to_the_next_call() -> None:
     """Its last bytes come a moment after its last event; to go away meanwhile is to throw the connection away."""
-    connections = 0
+    connections, ended = 0, asyncio.Event()
+
+    async def a_moment() -> None:
+        # Turns of the loop, not time: a machine that does something else meanwhile must not cut the connection.
+        for _ in range(50):
+            await asyncio.sleep(0)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -215,23 +209,26 @@ async def test_a_shared_stream_leaves_its_connection_to_the_next_call() -> None:
                     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
                 )
                 writer.write(b"%x\r\n%s\r\n" % (len(STREAM), STREAM))
-                await asyncio.sleep(0.01)
+                await a_moment()
                 writer.write(b"0\r\n\r\n")
-        except asyncio.IncompleteReadError:
+                ended.set()
+        except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, HttpUpstream() as upstream:
         port = server.sockets[0].getsockname()[1]
         host = replace(OPENAI, base_url=f"http://127.0.0.1:{port}/v1")
-        built = Built(upstream=upstream, providers=(host,))  # type: ignore[arg-type]  # a real one
-        built.caching = CacheParts().caching
-        gateway = built.gateway
+        built = Built.saying()
+        built.providers, built.caching = (host,), CacheParts().caching
+        gateway = built.gateway_over(upstream)
         for number in range(10):
             arrival = arrival_of(headers_of(), body=chat_request(temperature=0, stream=True, user=str(number)))
             async with run(gateway, arrival) as reply:
                 assert isinstance(reply, Stream)
                 assert b"".join([piece async for piece in reply.pieces]).endswith(DONE)
-            await asyncio.sleep(0.03)
+            await ended.wait()
+            ended.clear()
+            await a_moment()
         await gateway.flights.aclose()
 
     assert connections == 1

@@ -67,7 +67,9 @@ class Serving:
         (record,) = self.journal.records
         return record
 
-    async def post(self, method: str, body: Any, *metadata: tuple[str, str], content_type: str = "application/json"):  # type: ignore[no-untyped-def]
+    async def post(
+        self, method: str, body: Any, *metadata: tuple[str, str | bytes], content_type: str = "application/json"
+    ):  # type: ignore[no-untyped-def]
         """Call the OpenAI surface as Envoy does."""
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         call = self.channel.unary_stream(

@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from isthmusd.stores.cache_valkey import HEAD, PREFIX, ValkeyCache
-from isthmusd.stores.caching import CacheStats, CacheStore, Fault
+from isthmusd.stores.cache_valkey import HEAD, PREFIX
+from isthmusd.stores.caching import CacheStats, Fault
 
 from tests.fakes.valkey import Valkey, running_valkey
 from tests.unit.stores.cache_files import answers
-from tests.unit.stores.cached import StillClock, item, name
+from tests.unit.stores.cached import item, name
+from tests.unit.stores.valkeys import opened
 
 
 @pytest.fixture
@@ -30,15 +31,6 @@ def server() -> Iterator[Valkey]:
 def emptied(valkey: Valkey) -> Valkey:
     valkey.say("FLUSHALL")
     return valkey
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[CacheStore]:
-    store = ValkeyCache(url, StillClock().now)
-    try:
-        yield store
-    finally:
-        await store.aclose()
 
 
 def key(label: str) -> str:

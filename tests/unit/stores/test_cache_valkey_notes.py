@@ -3,16 +3,16 @@ meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
-from isthmusd.stores.cache_valkey import NOTES, ValkeyCache
+from isthmusd.stores.cache_valkey import NOTES
 from isthmusd.stores.caching import Cleared, Fault
 
 from tests.fakes.valkey import Valkey, running_valkey
 from tests.unit.stores.cache_files import answers
 from tests.unit.stores.cached import START, StillClock, item, name
+from tests.unit.stores.valkeys import opened
 
 
 @pytest.fixture
@@ -28,15 +28,6 @@ def server() -> Iterator[Valkey]:
         yield started
 
 
-@asynccontextmanager
-async def opened(url: str, clock: StillClock | None = None) -> AsyncGenerator[ValkeyCache]:
-    store = ValkeyCache(url, (clock or StillClock()).now)
-    try:
-        yield store
-    finally:
-        await store.aclose()
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -47,6 +38,7 @@ async def opened(url: str, clock: StillClock | None = None) -> AsyncGenerator[Va
         ("tenant", "", "model", "", "at", "soon"),
         ("tenant", "", "model", "", "at", "inf"),
         ("tenant", "", "model", "", "at", "nan"),
+        ("tenant", "", "model", "", "at", "1e300"),
     ],
 )
 async def test_a_note_that_is_none_hides_no_other(emptied: Valkey, fields: tuple[str | bytes, ...]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from isthmusd.stores.cache_valkey import ValkeyCache
-from isthmusd.stores.caching import CacheStore, Fault
+from isthmusd.stores.caching import Fault
 
 from tests.fakes.valkey import Valkey, running_valkey
 from tests.unit.stores.cache_files import answers
-from tests.unit.stores.cached import StillClock, item, name
+from tests.unit.stores.cached import item, name
+from tests.unit.stores.valkeys import opened
 
 CLUSTER = ("--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", "{bus}")
 AT_ONCE = 16
@@ -65,15 +65,6 @@ def proving(proof: Proof, *options: str, callers: Proof | None = None) -> Genera
     shown = ("--tls-cert-file", str(proof.certificate), "--tls-key-file", str(proof.key))
     with running_valkey("--tls-port", "{tls}", *shown, *known, *options, port=True) as server:
         yield server
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[CacheStore]:
-    store = ValkeyCache(url, StillClock().now)
-    try:
-        yield store
-    finally:
-        await store.aclose()
 
 
 async def test_a_server_is_asked_by_tls_if_it_can_prove_itself(tmp_path: Path) -> None:

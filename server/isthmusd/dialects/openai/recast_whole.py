@@ -162,10 +162,10 @@ def _take_choice(choices: dict[int, _Choice], place: int, entry: Members, kind: 
     choice = choices.setdefault(place if index is None else _integer(index), _Choice())
     choice.join()
     choice.said = _grown_members(choice.said, kind.take(entry))
-    choice.logprobs = _listed(choice.logprobs, entry.pop("logprobs", None))
+    choice.logprobs = _merged(choice.logprobs, entry.pop("logprobs", None), _appended)
     choice.finish_reason = _same(choice.finish_reason, entry.pop("finish_reason", None))
     for name, value in entry.items():
-        choice.state[name] = _told(choice.state.get(name), value)
+        choice.state[name] = _merged(choice.state.get(name), value, _once)
 
 
 def _completed(index: int, choice: _Choice, kind: Kind) -> Members:
@@ -184,31 +184,20 @@ def _settled(name: str, old: Exact, new: Exact) -> Exact:
         return new if _nothing(old) or write_exact(old) == b"0" else old
     if name in LAST:
         return old if new is None else new
-    return _stated(old, new)
+    return _merged(old, new, _same)
 
 
-def _stated(old: Exact, new: Exact) -> Exact:
-    """Give a value that is not streamed in pieces, but said once, or again and again, or part by part."""
+def _merged(old: Exact, new: Exact, leaf: Callable[[Exact, Exact], Exact]) -> Exact:
+    """Give a value that is said part by part; `leaf` gives what has no members."""
     match old, new:
         case dict(), dict():
-            return old | {name: _stated(old.get(name), value) for name, value in new.items()}
+            return old | {name: _merged(old.get(name), value, leaf) for name, value in new.items()}
         case _:
-            return _same(old, new)
-
-
-def _told(old: Exact, new: Exact) -> Exact:
-    """Give the same for a member of a choice. A list that comes again may be the next piece of it, equal or not, as
-    `token_ids` are of vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"""
-    match old, new:
-        case dict(), dict():
-            return old | {name: _told(old.get(name), value) for name, value in new.items()}
-        case [_, *_], [_, *_]:
-            raise unfaithful()
-        case _:
-            return _same(old, new)
+            return leaf(old, new)
 
 
 def _same(old: Exact, new: Exact) -> Exact:
+    """Give a value that is not streamed in pieces, but said once, or again and again."""
     if _nothing(new):
         return new if old is None else old
     if _nothing(old) or write_exact(old) == write_exact(new):
@@ -216,11 +205,19 @@ def _same(old: Exact, new: Exact) -> Exact:
     raise unfaithful()
 
 
-def _listed(old: Exact, new: Exact) -> Exact:
-    """Give log probabilities after one more chunk: every list among them grows."""
+def _once(old: Exact, new: Exact) -> Exact:
+    """Give the same for a member of a choice. A list that comes again may be the next piece of it, equal or not, as
+    `token_ids` are of vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"""
     match old, new:
-        case dict(), dict():
-            return old | {name: _listed(old.get(name), value) for name, value in new.items()}
+        case [_, *_], [_, *_]:
+            raise unfaithful()
+        case _:
+            return _same(old, new)
+
+
+def _appended(old: Exact, new: Exact) -> Exact:
+    """Give a value of log probabilities: every list among them grows."""
+    match old, new:
         case list(), list():
             return old + new
         case _:
