@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmusd.core.entry import CacheItem
-from isthmusd.stores.caching import CacheFault, CacheStats, Cleared, Fault
+from isthmusd.stores.caching import AHEAD_S, CacheFault, CacheStats, Cleared, Fault
 from isthmusd.stores.valkey_client import ValkeyClient
 
 PREFIX = "isthmus:1:e:"
@@ -150,7 +150,8 @@ class ValkeyCache:
         self._notes.extend(notes)
         doubtful = self._unsure | written
         oldest = min(item.stored_at for item in doubtful.values())
-        recent = [note for note in self._notes if note.at > oldest]
+        latest = self._now() + AHEAD_S
+        recent = [note for note in self._notes if oldest < note.at <= latest]
         for item in doubtful.values():
             if any(note.covers(item) for note in recent):
                 key = _key(item.name)

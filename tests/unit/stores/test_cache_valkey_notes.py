@@ -79,6 +79,14 @@ async def test_what_is_written_after_it_was_cleared_does_not_stay(emptied: Valke
         assert [await store.get(one.name) for one in (*late, *others)] == [*[None] * 5, *others]
 
 
+async def test_a_clear_made_while_the_clock_was_ahead_takes_nothing_that_is_written_after_it(emptied: Valkey) -> None:
+    async with opened(emptied.url, StillClock(START + 30 * 86_400)) as clearing, opened(emptied.url) as store:
+        await clearing.clear(None, None)
+        await store.put(item("a"))
+
+        assert await store.get(name("a")) == item("a")
+
+
 async def test_what_waits_while_others_are_written_is_cleared_with_them(emptied: Valkey) -> None:
     clock = StillClock(START + 10)
     async with opened(emptied.url, clock) as clearing, opened(emptied.url, clock) as store:
